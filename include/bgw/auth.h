@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * auth: is this token genuine, and what does it say. Hides OpenSSL and the compact JWS form. The
+ * algorithm is bound to the key by configuration, never chosen by the token.
+ */
+#ifndef BGW_AUTH_H
+#define BGW_AUTH_H
+
+#include "bgw/access.h"
+
+struct bgw_auth; /* any thread: immutable after create (the key set swaps behind it later) */
+
+struct bgw_auth_config {
+    struct bgw_slice secret; /* HS256, at least 32 bytes */
+    const char *issuer, *audience; /* NULL or "": not checked */
+    int64_t leeway_s;
+    struct bgw_slice default_tenant;
+    const struct bgw_feed *feed; /* whose scopes and claim names are read */
+};
+
+enum bgw_auth_result { /* texts: bgw_auth_result_text, stable codes */
+    BGW_AUTH_OK,
+    BGW_AUTH_PENDING, /* a key is being fetched: ask again when told (later issues) */
+#define BGW_AUTH_ROW(NAME, code, sentence) BGW_AUTH_##NAME,
+#include "../../server/auth/auth.def"
+#undef BGW_AUTH_ROW
+};
+
+BGW_MUST_CHECK enum bgw_status bgw_auth_create(struct bgw_auth **out, const struct bgw_auth_config *config,
+                                               struct bgw_buf *error);
+void bgw_auth_destroy(struct bgw_auth **auth);
+/* On OK `claims` holds a reference to grants; deinit it. Counts bgw_auth_total{result}. */
+enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_slice token, struct bgw_now now,
+                                     struct bgw_claims *claims);
+const char *bgw_auth_code(enum bgw_auth_result r);     /* "bad_signature" */
+const char *bgw_auth_sentence(enum bgw_auth_result r); /* for people */
+
+/* Signs a compact HS256 token over a JSON payload: `bgw token`, the demo, tests. */
+BGW_MUST_CHECK enum bgw_status bgw_auth_sign_hs256(struct bgw_slice secret, struct bgw_slice payload,
+                                                   struct bgw_buf *out);
+void bgw_auth_mac(const uint8_t key[32], struct bgw_slice bytes, uint8_t out[32]); /* HMAC-SHA-256 */
+void bgw_auth_derive(struct bgw_slice secret, const char *purpose, uint8_t out[32]);
+void bgw_auth_sha1(struct bgw_slice bytes, uint8_t out[20]); /* the WebSocket accept key */
+void bgw_auth_random(uint8_t *out, size_t len);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dialect: how a session's news become bytes. The shard decides what is said and when; a dialect
+ * appends complete, framed messages to a buffer. Implemented in wire/ (native now; SignalR, app
+ * and SSE later) and by the simulator.
+ */
+#ifndef BGW_DIALECT_H
+#define BGW_DIALECT_H
+
+#include "bgw/buf.h"
+#include "bgw/feed.h"
+#include "bgw/types.h"
+
+enum bgw_dialect_id { BGW_DIALECT_NATIVE, BGW_DIALECT_SIM, BGW_DIALECT_COUNT };
+
+/* one entry of an update; borrows */
+struct bgw_update {
+    const struct bgw_feed *feed;
+    struct bgw_slice key;
+    bgw_part part;
+    struct bgw_version version; /* as this connection is to see it (an alias epoch, perhaps) */
+    const struct bgw_blob *value;
+    const struct bgw_blob *prepared; /* what `prepare` made of (feed, key, part, value), shared by all */
+    uint64_t merged;
+    bool snap;
+};
+
+struct bgw_denied {
+    struct bgw_slice key; /* as the client wrote it */
+    const char *code;     /* "no_grant", "bad_id", "unknown_feed", "too_many_keys" */
+};
+
+struct bgw_sub_reply {
+    uint64_t id;
+    const struct bgw_slice *ok, *current; /* as the client wrote them */
+    size_t ok_count, current_count;
+    const struct bgw_denied *denied;
+    size_t denied_count;
+};
+
+struct bgw_hello_info {
+    uint64_t conn;
+    int64_t ping_s;
+    uint64_t epoch;
+    struct bgw_slice resume; /* may be empty */
+};
+
+struct bgw_dialect {
+    enum bgw_dialect_id id;
+    /* Once per slot value and shard, shared by all subscribers; never NULL-terminated text. NULL: no memory. */
+    struct bgw_blob *(*prepare)(const struct bgw_update *u);
+    /* Updates of one message: begin (returns where it began), add one or more, end. */
+    size_t (*updates_begin)(struct bgw_buf *out);
+    void (*update)(struct bgw_buf *out, const struct bgw_update *u);
+    void (*updates_end)(struct bgw_buf *out, size_t began);
+    void (*state)(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, enum bgw_slot_state state,
+                  const char *reason, int64_t lag_ms);
+    void (*live)(struct bgw_buf *out, uint64_t id);
+    void (*mark)(struct bgw_buf *out, struct bgw_slice w, uint64_t digest, struct bgw_slice resume);
+    void (*hello)(struct bgw_buf *out, const struct bgw_hello_info *info);
+    void (*sub_reply)(struct bgw_buf *out, const struct bgw_sub_reply *reply);
+    void (*ok)(struct bgw_buf *out, uint64_t id);
+    void (*pong)(struct bgw_buf *out, uint64_t id);
+    void (*err)(struct bgw_buf *out, bool has_id, uint64_t id, const char *code, const char *text);
+    void (*revoked)(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, const char *reason);
+    /* The last words: bye, then the transport's close frame. */
+    void (*bye)(struct bgw_buf *out, uint16_t code, int64_t retry_ms, const char *reason);
+    void (*keepalive)(struct bgw_buf *out); /* transport ping: the peer must answer */
+};
+
+#endif

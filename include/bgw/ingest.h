@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest: Kafka to hub. Hides librdkafka. Records are taken from the client's queue on the hub
+ * thread (its fd is in the hub's loop); what blocks (metadata, offsets, topic descriptions) runs
+ * on a control thread of its own that posts plain values to the hub's mailbox.
+ */
+#ifndef BGW_INGEST_H
+#define BGW_INGEST_H
+
+#include "bgw/buf.h"
+#include "bgw/config.h"
+#include "bgw/hub.h"
+#include "bgw/loop.h"
+
+struct bgw_kafka_source;
+struct bgw_kafka_source_config {
+    const struct bgw_config *config;  /* bootstrap, properties, topic, rewind, epoch */
+    const char *bootstrap;            /* the real address, also of the embedded broker */
+    bool broker_is_embedded;          /* no topic ids, no offsets for times */
+    uint8_t feed;
+    bool only_source;                 /* no Redis, no origin: rewind defaults to the beginning */
+};
+
+/* Starts the control thread; records and watermarks reach `hub` on `loop`'s thread. With Kafka away it keeps trying. */
+BGW_MUST_CHECK enum bgw_status bgw_kafka_source_create(struct bgw_kafka_source **out, struct bgw_loop *loop,
+                                                       struct bgw_hub *hub, const struct bgw_kafka_source_config *c,
+                                                       struct bgw_buf *error);
+/* For bgw_hub_ops.ask_watermark; hub thread. */
+void bgw_kafka_source_ask(struct bgw_kafka_source *s, uint64_t query, bool refresh_metadata);
+/* End of a hub turn: true if more records wait (the turn's share was used up). */
+bool bgw_kafka_source_turn_end(struct bgw_kafka_source *s, struct bgw_now now);
+void bgw_kafka_source_destroy(struct bgw_kafka_source **s);
+/* Prometheus lines: lag per partition in records and seconds. Any thread. */
+void bgw_kafka_source_metrics(void *source, struct bgw_buf *out);
+/* A sentence on why it is not ready, or NULL. Any thread. */
+const char *bgw_kafka_source_trouble(struct bgw_kafka_source *s);
+
+struct bgw_embedded_broker;
+/* librdkafka's mock cluster in this process; `topics`: name:partitions pairs made at start. */
+BGW_MUST_CHECK enum bgw_status bgw_embedded_broker_create(struct bgw_embedded_broker **out, const char *const *topics,
+                                                          const int *partitions, size_t count, struct bgw_buf *error);
+const char *bgw_embedded_broker_address(const struct bgw_embedded_broker *b);
+void bgw_embedded_broker_destroy(struct bgw_embedded_broker **b);
+
+/* A small producer for `pub`, the demo ledger and tests. Own thread not needed: call poll now and then. */
+struct bgw_kafka_producer;
+BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_create(struct bgw_kafka_producer **out, const struct bgw_config *config,
+                                                         const char *bootstrap, struct bgw_buf *error);
+BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_send(struct bgw_kafka_producer *p, const char *topic,
+                                                       struct bgw_slice key, struct bgw_slice value);
+/* Waits until everything is acknowledged. BGW_TIMEOUT, BGW_UNAVAILABLE. */
+BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_flush(struct bgw_kafka_producer *p, int timeout_ms);
+void bgw_kafka_producer_poll(struct bgw_kafka_producer *p);
+void bgw_kafka_producer_destroy(struct bgw_kafka_producer **p);
+
+#endif

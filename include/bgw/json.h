@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json: a strict pull scanner over borrowed bytes, for everything that strangers send: records,
+ * claims, commands. No allocation. Rejects duplicate members of an object it walks, trailing
+ * bytes, invalid UTF-8 and escapes, lone surrogates, raw control characters, depth over 16.
+ * Numbers stay raw tokens: money never passes through a double.
+ */
+#ifndef BGW_JSON_H
+#define BGW_JSON_H
+
+#include "bgw/slice.h"
+#include "bgw/status.h"
+
+#include <stdint.h>
+
+#define BGW_JSON_DEPTH_MAX 16
+#define BGW_JSON_MEMBERS_MAX 64 /* members of one walked object */
+
+enum bgw_json_type {
+    BGW_JSON_NULL,
+    BGW_JSON_TRUE,
+    BGW_JSON_FALSE,
+    BGW_JSON_NUMBER,
+    BGW_JSON_STRING,
+    BGW_JSON_ARRAY,
+    BGW_JSON_OBJECT,
+};
+
+/* a value inside a text that has been checked whole; borrows the text */
+struct bgw_json {
+    enum bgw_json_type type;
+    bool escaped;          /* a string that holds backslashes */
+    struct bgw_slice raw;  /* the token; for strings what stands between the quotes */
+};
+
+/* Checks the whole text (one value, nothing after it but white space; duplicates in every object,
+ * objects of more than BGW_JSON_MEMBERS_MAX members are refused). BGW_BAD_JSON, BGW_DUPLICATE, BGW_TOO_DEEP, BGW_BAD_UTF8. */
+BGW_MUST_CHECK enum bgw_status bgw_json_parse(struct bgw_slice text, struct bgw_json *root);
+
+/* Walks an object or array: *cursor starts at NULL. False at the end. Names are raw: one with escapes
+ * is compared by its decoded form in bgw_json_member. */
+bool bgw_json_next(const struct bgw_json *container, const char **cursor, struct bgw_json *name,
+                   struct bgw_json *value);
+/* Looks one member up; false if the object has none. */
+bool bgw_json_member(const struct bgw_json *object, const char *name, struct bgw_json *value);
+/* Exact integers from the raw token: BGW_BAD_NUMBER for fractions, exponents, anything not a number; BGW_OUT_OF_RANGE. */
+BGW_MUST_CHECK enum bgw_status bgw_json_i64(const struct bgw_json *value, int64_t *out);
+BGW_MUST_CHECK enum bgw_status bgw_json_u63(const struct bgw_json *value, uint64_t *out);
+/* Decodes a string into caller's storage; BGW_TOO_LARGE if it does not fit, BGW_BAD_JSON if not a string. NUL inside is BGW_BAD_JSON. */
+BGW_MUST_CHECK enum bgw_status bgw_json_string(const struct bgw_json *value, char *out, size_t cap,
+                                               size_t *len);
+/* True if value is a string that equals `text` after decoding. */
+bool bgw_json_is(const struct bgw_json *value, const char *text);
+/* True if the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
+bool bgw_utf8_valid(struct bgw_slice bytes);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * metrics: every metric is a row of server/base/metrics.def. Each thread counts in its own slots
+ * (no lock, no shared line); a scrape adds the slots up. Label values are rows too (a closed set):
+ * never an account, a user or an address.
+ *
+ *   BGW_COUNTER(ID, "bgw_name_total", "labels or empty", "help")
+ *   BGW_GAUGE(ID, "bgw_name", "", "help")          adds up over threads; may go down
+ *   BGW_HISTOGRAM(ID, "bgw_name_seconds", "", "help")   log-linear buckets over microseconds
+ * Rows with the same name follow each other and differ in their label text (`reason="bad_json"`).
+ */
+#ifndef BGW_METRICS_H
+#define BGW_METRICS_H
+
+#include "bgw/buf.h"
+
+#include <stdint.h>
+
+enum bgw_metric {
+#define BGW_COUNTER(id, name, labels, help) BGW_M_##id,
+#define BGW_GAUGE(id, name, labels, help) BGW_M_##id,
+#define BGW_HISTOGRAM(id, name, labels, help) BGW_M_##id,
+#include "../../server/base/metrics.def"
+#undef BGW_COUNTER
+#undef BGW_GAUGE
+#undef BGW_HISTOGRAM
+    BGW_METRIC_COUNT
+};
+
+#define BGW_METRIC_THREADS_MAX 80
+
+void bgw_metrics_init(void);                       /* once, before threads; idempotent */
+void bgw_metrics_thread_attach(void);              /* first thing in each thread that counts */
+void bgw_metric_add(enum bgw_metric id, int64_t n); /* own thread's slot; relaxed store, no lock */
+void bgw_metric_set(enum bgw_metric id, int64_t v); /* gauge: this thread's share */
+void bgw_metric_observe_us(enum bgw_metric id, int64_t us);
+int64_t bgw_metric_read(enum bgw_metric id);       /* sum over threads; any thread */
+void bgw_metrics_write(struct bgw_buf *out);       /* Prometheus text, rows whose labelled series are dynamic included by hooks */
+/* Text appended by a hook (per-partition lag and the like). At most 8 hooks, added before threads. */
+typedef void (*bgw_metrics_hook)(void *arg, struct bgw_buf *out);
+void bgw_metrics_add_hook(bgw_metrics_hook hook, void *arg);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker: one shard's thread: loop, transport, connections, dialects and the pure shard, wired
+ * together. The composition root makes N of them and gives each its relay and a way to the hub.
+ */
+#ifndef BGW_WORKER_H
+#define BGW_WORKER_H
+
+#include "bgw/auth.h"
+#include "bgw/config.h"
+#include "bgw/mailbox.h"
+#include "bgw/relay.h"
+#include "bgw/shard.h"
+
+struct bgw_worker;
+
+/* what the health pages answer; filled by the gateway, read on any thread */
+struct bgw_health {
+    bool ready, draining;
+    char reason[160];     /* why not ready */
+    char degraded[160];   /* JSON array members: "\"redis\"" or empty */
+};
+
+struct bgw_worker_config {
+    uint8_t index;
+    const struct bgw_config *config;
+    const struct bgw_feed *feeds;
+    size_t feed_count;
+    const struct bgw_auth *auth;
+    int listen_fd;                     /* bound with SO_REUSEPORT */
+    struct bgw_mailbox *hub_commands;  /* struct bgw_hub_command */
+    uint8_t resume_key[32];
+    const char *version;
+    const char *demo_token;            /* given to the page in demo mode; NULL otherwise */
+    void (*health)(void *arg, struct bgw_health *out); /* any thread */
+    void *health_arg;
+};
+
+BGW_MUST_CHECK enum bgw_status bgw_worker_create(struct bgw_worker **out, const struct bgw_worker_config *config,
+                                                 struct bgw_buf *error);
+struct bgw_relay *bgw_worker_relay(struct bgw_worker *w); /* made by create; for the hub */
+BGW_MUST_CHECK enum bgw_status bgw_worker_start(struct bgw_worker *w); /* the thread */
+/* Any thread: stop listening, say bye 3001 to all spread over window_ms, then the thread ends when the last socket is gone. */
+void bgw_worker_drain(struct bgw_worker *w, int64_t window_ms);
+void bgw_worker_stop(struct bgw_worker *w); /* any thread: end now */
+void bgw_worker_join(struct bgw_worker *w);
+void bgw_worker_destroy(struct bgw_worker **w);
+size_t bgw_worker_connections(const struct bgw_worker *w); /* any thread */
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ws_codec: RFC 6455 frames, server side, without I/O and without a session: caps are parameters,
+ * so the conformance echo uses it as it is. Holds a message buffer only while a message is
+ * incomplete. Refuses what the RFC refuses, with the RFC's close code.
+ */
+#ifndef BGW_WS_CODEC_H
+#define BGW_WS_CODEC_H
+
+#include "bgw/buf.h"
+
+#include <stdint.h>
+
+enum bgw_ws_opcode { BGW_WS_CONT = 0, BGW_WS_TEXT = 1, BGW_WS_BINARY = 2, BGW_WS_CLOSE = 8, BGW_WS_PING = 9, BGW_WS_PONG = 10 };
+
+struct bgw_ws_limits {
+    size_t message_max;   /* bytes of one message, all fragments: beyond is 1009 */
+    size_t fragments_max; /* frames of one message: beyond is 1008 */
+    bool binary;          /* false: binary is 1003 */
+};
+
+struct bgw_ws_ops { /* borrowed bytes, valid for the call */
+    void (*message)(void *user, enum bgw_ws_opcode opcode, struct bgw_slice payload); /* unmasked, whole, text is valid UTF-8 */
+    void (*ping)(void *user, struct bgw_slice payload);
+    void (*pong)(void *user, struct bgw_slice payload);
+    void (*close)(void *user, uint16_t code, struct bgw_slice reason); /* peer's close frame; code 1005: none given */
+};
+
+/* one connection's decoder; idle it owns no heap memory */
+struct bgw_ws_decoder {
+    struct bgw_buf message;
+    uint64_t payload_left;
+    uint32_t utf8_state;
+    uint16_t fragments;
+    uint8_t header[14];
+    uint8_t header_len, mask_at, opcode, message_opcode;
+    bool fin, in_message, closed;
+    uint8_t control[125];
+    uint8_t control_len;
+};
+
+void bgw_ws_decoder_init(struct bgw_ws_decoder *d);
+void bgw_ws_decoder_deinit(struct bgw_ws_decoder *d);
+/* Feeds bytes (unmasked in place, hence not const). Returns 0, or the close code to fail the connection with (1002, 1003, 1007, 1008,
+ * 1009, 1011 without memory). After a close frame everything is ignored. Stops early when *stop becomes true in a callback; *used says how far. */
+uint16_t bgw_ws_decode(struct bgw_ws_decoder *d, const struct bgw_ws_limits *limits, const struct bgw_ws_ops *ops,
+                       void *user, char *bytes, size_t len, const bool *stop, size_t *used);
+/* Writes a header for an unmasked final frame; returns its length (2, 4 or 10). */
+size_t bgw_ws_header(char out[10], enum bgw_ws_opcode opcode, uint64_t len);
+void bgw_ws_append(struct bgw_buf *out, enum bgw_ws_opcode opcode, struct bgw_slice payload);
+void bgw_ws_append_close(struct bgw_buf *out, uint16_t code, struct bgw_slice reason); /* code 0: empty body */
+bool bgw_ws_close_code_valid(uint16_t code); /* may it stand on the wire */
+/* Sec-WebSocket-Accept for a key (24 base64 characters of 16 bytes, checked). SHA-1 comes from auth/. */
+#define BGW_WS_ACCEPT_LEN 28
+
+#endif
