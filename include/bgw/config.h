@@ -14,6 +14,7 @@
 #include "bgw/buf.h"
 #include "bgw/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define BGW_CONFIG_SECRET 1 /* shown as *** ; a *_FILE variant exists */
@@ -45,6 +46,8 @@ void bgw_config_deinit(struct bgw_config *c);
 void bgw_config_show(const struct bgw_config *c, bool json, struct bgw_buf *out);
 /* The option list for --help. */
 void bgw_config_help(struct bgw_buf *out);
+/* "500ms", "60s", "10m", "2h" to milliseconds: a whole number below 2^31 and a unit, nothing else. */
+BGW_MUST_CHECK enum bgw_status bgw_config_duration_ms(const char *text, int64_t *out);
 /* Was this key given by anybody (not the default)? By environment name. */
 bool bgw_config_given(const struct bgw_config *c, const char *env_name);
 
