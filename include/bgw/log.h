@@ -14,14 +14,13 @@
 
 enum bgw_log_level { BGW_LOG_DEBUG, BGW_LOG_INFO, BGW_LOG_WARN, BGW_LOG_ERROR };
 
-struct bgw_log_site { /* any thread: one static per call site */
+struct bgw_log_site { /* any thread: one static per call site, zero at the start */
     atomic_llong refill_ms;
-    atomic_int tokens;
+    atomic_int spent; /* of the burst */
     atomic_uint dropped;
-    atomic_bool used;
 };
 
-/* `pretty` < 0: decide by isatty(stderr). */
+/* Looks at stderr and decides how to write to it; before this, lines are JSON. `pretty` < 0: decide by isatty(stderr). */
 void bgw_log_init(enum bgw_log_level level, int pretty);
 void bgw_log_set_level(enum bgw_log_level level);
 enum bgw_log_level bgw_log_level(void);
