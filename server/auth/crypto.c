@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crypto: hides OpenSSL from everybody, the rest of the auth room included. Any thread: the fetched
+ * algorithm is shared and immutable, contexts live for one call. A library failure never turns into
+ * "valid": it is false where the caller can refuse, and ends the process where it cannot.
+ */
+#include "crypto.h"
+
+#include "bgw/assert.h"
+#include "bgw/auth.h"
+
+#include <limits.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+
+static pthread_once_t hmac_once = PTHREAD_ONCE_INIT;
+static EVP_MAC *hmac; /* any thread: immutable once fetched; lives as long as the process */
+
+static void hmac_fetch(void)
+{
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+}
+
+bool bgw_crypto_hs256(struct bgw_slice key, struct bgw_slice bytes, uint8_t out[BGW_HS256_LEN])
+{
+    pthread_once(&hmac_once, hmac_fetch);
+    EVP_MAC_CTX *ctx = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+    if (!ctx)
+        return false;
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    size_t len = 0;
+    bool done = EVP_MAC_init(ctx, (const unsigned char *)key.data, key.len, params) == 1 &&
+                EVP_MAC_update(ctx, (const unsigned char *)bytes.data, bytes.len) == 1 &&
+                EVP_MAC_final(ctx, out, &len, BGW_HS256_LEN) == 1 && len == BGW_HS256_LEN;
+    EVP_MAC_CTX_free(ctx);
+    return done;
+}
+
+bool bgw_crypto_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void bgw_crypto_wipe(void *bytes, size_t len)
+{
+    OPENSSL_cleanse(bytes, len);
+}
+
+void bgw_auth_mac(const uint8_t key[32], struct bgw_slice bytes, uint8_t out[32])
+{
+    /* An uninitialised MAC would be a forgeable one: without memory for it there is no going on. */
+    BGW_ASSERT(bgw_crypto_hs256(bgw_slice_of((const char *)key, 32), bytes, out));
+}
+
+void bgw_auth_derive(struct bgw_slice secret, const char *purpose, uint8_t out[32])
+{
+    BGW_ASSERT(bgw_crypto_hs256(secret, bgw_slice_str(purpose), out));
+}
+
+void bgw_auth_sha1(struct bgw_slice bytes, uint8_t out[20])
+{
+    unsigned len = 0;
+    BGW_ASSERT(EVP_Digest(bytes.data, bytes.len, out, &len, EVP_sha1(), NULL) == 1 && len == 20);
+}
+
+void bgw_auth_random(uint8_t *out, size_t len)
+{
+    BGW_ASSERT(len <= INT_MAX && RAND_bytes(out, (int)len) == 1);
+}
