@@ -38,7 +38,8 @@ struct bgw_config { /* immutable after load; any thread */
 
 /* Loads all layers. `args`: the flags after the command word, `--name value` or `--name=value`; the config file is
  * --config or BGW_CONFIG (KEY=VALUE lines, # comments; keys are the environment names). On failure `error` holds a sentence
- * that names key, value, range and what to do. */
+ * that names key, value, range and what to do, and `c` holds nothing: BGW_USAGE for flags that do not exist or lack their
+ * value, BGW_UNKNOWN_KEY, BGW_CONFIG for wrong values and files, BGW_NO_MEMORY. */
 BGW_MUST_CHECK enum bgw_status bgw_config_load(struct bgw_config *c, int argc, char **argv,
                                                char *const *env, struct bgw_buf *error);
 void bgw_config_deinit(struct bgw_config *c);
