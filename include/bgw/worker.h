@@ -8,18 +8,12 @@
 
 #include "bgw/auth.h"
 #include "bgw/config.h"
+#include "bgw/health.h"
 #include "bgw/mailbox.h"
 #include "bgw/relay.h"
 #include "bgw/shard.h"
 
 struct bgw_worker;
-
-/* what the health pages answer; filled by the gateway, read on any thread */
-struct bgw_health {
-    bool ready, draining;
-    char reason[160];     /* why not ready */
-    char degraded[160];   /* JSON array members: "\"redis\"" or empty */
-};
 
 struct bgw_worker_config {
     uint8_t index;
@@ -28,6 +22,7 @@ struct bgw_worker_config {
     size_t feed_count;
     const struct bgw_auth *auth;
     int listen_fd;                     /* bound with SO_REUSEPORT */
+    size_t sockets_max;                /* this shard's share; 0: derived from connections_max or the descriptor limit */
     struct bgw_mailbox *hub_commands;  /* struct bgw_hub_command */
     uint8_t resume_key[32];
     const char *version;

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops: the operator's port. A small, strict HTTP/1.1 responder of its own on a loop: it shares no
+ * code with the client port, so it answers when that one is in trouble.
+ *
+ *   GET /metrics  /health  /livez  /readyz[?verbose]  /version
+ */
+#ifndef BGW_OPS_H
+#define BGW_OPS_H
+
+#include "bgw/health.h"
+#include "bgw/loop.h"
+
+#define BGW_ADMIN_CONNECTIONS_MAX 64 /* beyond it: 503 and close */
+
+struct bgw_admin; /* its loop's thread only; create before the loop runs, destroy after */
+
+struct bgw_admin_config {
+    int listen_fd; /* taken */
+    const char *version;
+    void (*health)(void *arg, struct bgw_health *out);
+    void *health_arg;
+};
+
+BGW_MUST_CHECK enum bgw_status bgw_admin_create(struct bgw_admin **out, struct bgw_loop *loop,
+                                                const struct bgw_admin_config *config);
+void bgw_admin_destroy(struct bgw_admin **admin);
+
+/* A listening TCP socket on "host:port", "[v6]:port" or ":port"; port 0 picks a free one. `bound` gets
+ * the address that it has. On failure `error` is a sentence that names `key` and what to do. */
+BGW_MUST_CHECK enum bgw_status bgw_ops_listen(const char *key, const char *address, int *fd,
+                                              struct bgw_buf *bound, struct bgw_buf *error);
+/*
+ * Is the address free? SO_REUSEPORT listeners of one user share a port without a word, so a second
+ * gateway would take half of the first one's clients: asked before the client port is bound.
+ */
+BGW_MUST_CHECK enum bgw_status bgw_ops_probe(const char *key, const char *address,
+                                             struct bgw_buf *error);
+
+#endif

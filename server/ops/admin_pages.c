@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin_pages: the pages of the admin port and the bytes of their responses. Called by
+ * admin_http.c on the ops thread. A page is made whole in memory (bounded) before its header, so a
+ * Content-Length always tells the truth.
+ */
+#include "admin_pages.h"
+
+#include "bgw/metrics.h"
+
+#define BODY_MAX (8u << 20) /* thousands of partitions' lag fit many times */
+#define JSON "application/json"
+#define PROBLEM "application/problem+json"
+#define METRICS "text/plain; version=0.0.4; charset=utf-8"
+
+static const struct {
+    int status;
+    const char *title, *code, *detail;
+} problems[] = {
+    {400, "Bad Request", "bad_request", "the request is not well-formed HTTP/1.1 (CRLF line ends, one Host, no body)"},
+    {404, "Not Found", "not_found", "the pages here are /metrics, /health, /livez, /readyz, /readyz?verbose and /version"},
+    {405, "Method Not Allowed", "method_not_allowed", "the pages of this port are read with GET or HEAD"},
+    {408, "Request Timeout", "timeout", "the request header did not arrive in time"},
+    {413, "Content Too Large", "too_large", "requests to this port have no body"},
+    {414, "URI Too Long", "uri_too_long", "the request line may have 2048 bytes"},
+    {431, "Request Header Fields Too Large", "header_too_large", "the request header may have 8192 bytes"},
+    {500, "Internal Server Error", "internal", "the page could not be made: no memory"},
+    {503, "Service Unavailable", "too_many_connections", "the admin port serves 64 connections at once"},
+    {505, "HTTP Version Not Supported", "http_version", "this port speaks HTTP/1.1"},
+};
+
+static const char *title_of(int status)
+{
+    for (size_t i = 0; i < sizeof(problems) / sizeof(*problems); i++)
+        if (problems[i].status == status)
+            return problems[i].title;
+    return "OK";
+}
+
+static void append_head(struct bgw_buf *out, int status, const char *type, size_t len, bool keep_alive)
+{
+    bgw_buf_appendf(out,
+                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+                    status, title_of(status), type, len);
+    if (status == 405)
+        bgw_buf_append_str(out, "Allow: GET, HEAD\r\n");
+    if (status == 503)
+        bgw_buf_append_str(out, "Retry-After: 1\r\n");
+    bgw_buf_appendf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
+}
+
+static void append_problem(struct bgw_buf *body, int status)
+{
+    for (size_t i = 0; i < sizeof(problems) / sizeof(*problems); i++)
+        if (problems[i].status == status)
+            bgw_buf_appendf(body,
+                            "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\","
+                            "\"detail\":\"%s\"}",
+                            problems[i].title, status, problems[i].code, problems[i].detail);
+}
+
+void bgw_admin_refuse(int status, struct bgw_buf *out)
+{
+    struct bgw_buf body;
+    bgw_buf_init(&body, 4096);
+    append_problem(&body, status);
+    append_head(out, status, PROBLEM, body.len, false);
+    bgw_buf_append(out, bgw_buf_slice(&body));
+    bgw_buf_deinit(&body);
+}
+
+static bool has_flag(struct bgw_slice query, const char *name)
+{
+    while (query.len) {
+        const char *amp = memchr(query.data, '&', query.len);
+        size_t len = amp ? (size_t)(amp - query.data) : query.len;
+        const char *eq = memchr(query.data, '=', len);
+        struct bgw_slice word = bgw_slice_of(query.data, eq ? (size_t)(eq - query.data) : len);
+        if (bgw_slice_eq(word, bgw_slice_str(name)))
+            return true;
+        query = amp ? bgw_slice_of(amp + 1, query.len - len - 1) : bgw_slice_of(query.data, 0);
+    }
+    return false;
+}
+
+/* Fills the body; returns the status and the media type. */
+static int make_page(const struct bgw_admin_config *config, const struct bgw_admin_request *request,
+                     struct bgw_now now, struct bgw_buf *body, const char **type)
+{
+    *type = JSON;
+    if (bgw_slice_eq(request->path, BGW_SLICE("/metrics"))) {
+        *type = METRICS;
+        bgw_metrics_write(body);
+        return 200;
+    }
+    if (bgw_slice_eq(request->path, BGW_SLICE("/health")))
+        return bgw_health_page(body, now, config->version);
+    if (bgw_slice_eq(request->path, BGW_SLICE("/livez")))
+        return bgw_health_livez(body);
+    if (bgw_slice_eq(request->path, BGW_SLICE("/readyz"))) {
+        struct bgw_health health = {0};
+        config->health(config->health_arg, &health);
+        return bgw_health_readyz(body, &health, has_flag(request->query, "verbose"));
+    }
+    if (bgw_slice_eq(request->path, BGW_SLICE("/version"))) {
+        bgw_buf_append_str(body, "{\"service\":\"bgw\",\"version\":");
+        bgw_buf_append_json(body, bgw_slice_str(config->version));
+        bgw_buf_append_str(body, "}");
+        return 200;
+    }
+    *type = PROBLEM;
+    append_problem(body, 404);
+    return 404;
+}
+
+void bgw_admin_answer(const struct bgw_admin_config *config, const struct bgw_admin_request *request,
+                      struct bgw_now now, struct bgw_buf *out)
+{
+    struct bgw_buf body;
+    const char *type;
+    bgw_buf_init(&body, BODY_MAX);
+    int status = make_page(config, request, now, &body, &type);
+    if (body.failed) {
+        bgw_buf_deinit(&body);
+        bgw_admin_refuse(500, out);
+        return;
+    }
+    append_head(out, status, type, body.len, request->keep_alive);
+    if (!request->head)
+        bgw_buf_append(out, bgw_buf_slice(&body));
+    bgw_buf_deinit(&body);
+}
