@@ -43,6 +43,7 @@ struct bgw_hello_info {
     int64_t ping_s;
     uint64_t epoch;
     struct bgw_slice resume; /* may be empty */
+    struct bgw_slice server; /* the shard's server_name */
 };
 
 struct bgw_dialect {

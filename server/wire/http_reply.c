@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_reply: responses as bytes. Hides status texts, the Date header, problem bodies (RFC 9457)
+ * and the counters by status. Called by conn and api on a shard's thread. Invariant: every response
+ * that ends the connection says so, and every refusal carries a body with a stable code.
+ */
+#include "bgw/http.h"
+
+#include "bgw/assert.h"
+#include "bgw/metrics.h"
+
+#include <time.h>
+
+static const struct {
+    int status;
+    const char *code, *sentence;
+} refusals[BGW_REFUSAL_COUNT] = {
+    {500, "internal_error", "the gateway could not answer: try again"}, /* NONE is never sent */
+#define BGW_REFUSAL_ROW(NAME, status, code, sentence) {status, code, sentence},
+#include "refusal.def"
+#undef BGW_REFUSAL_ROW
+};
+
+static const struct {
+    int status;
+    enum bgw_metric counter;
+    const char *text;
+} statuses[] = {
+    {101, BGW_M_HTTP_101, "Switching Protocols"},
+    {200, BGW_M_HTTP_200, "OK"},
+    {204, BGW_M_HTTP_204, "No Content"},
+    {304, BGW_M_HTTP_304, "Not Modified"},
+    {400, BGW_M_HTTP_400, "Bad Request"},
+    {401, BGW_M_HTTP_401, "Unauthorized"},
+    {403, BGW_M_HTTP_403, "Forbidden"},
+    {404, BGW_M_HTTP_404, "Not Found"},
+    {405, BGW_M_HTTP_405, "Method Not Allowed"},
+    {408, BGW_M_HTTP_408, "Request Timeout"},
+    {413, BGW_M_HTTP_413, "Content Too Large"},
+    {414, BGW_M_HTTP_414, "URI Too Long"},
+    {417, BGW_M_HTTP_417, "Expectation Failed"},
+    {426, BGW_M_HTTP_426, "Upgrade Required"},
+    {431, BGW_M_HTTP_431, "Request Header Fields Too Large"},
+    {500, BGW_M_HTTP_500, "Internal Server Error"},
+    {503, BGW_M_HTTP_503, "Service Unavailable"},
+};
+
+int bgw_refusal_status(enum bgw_refusal r)
+{
+    BGW_ASSERT(r < BGW_REFUSAL_COUNT);
+    return refusals[r].status;
+}
+
+const char *bgw_refusal_code(enum bgw_refusal r)
+{
+    BGW_ASSERT(r < BGW_REFUSAL_COUNT);
+    return refusals[r].code;
+}
+
+const char *bgw_refusal_sentence(enum bgw_refusal r)
+{
+    BGW_ASSERT(r < BGW_REFUSAL_COUNT);
+    return refusals[r].sentence;
+}
+
+static size_t status_row(int status)
+{
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
+        if (statuses[i].status == status)
+            return i;
+    }
+    bgw_assert_fail("every status has a row", __FILE__, __LINE__);
+    return 0;
+}
+
+static void append_date(struct bgw_buf *out, struct bgw_now now)
+{
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t seconds = (time_t)(now.wall_ms / 1000);
+    struct tm t;
+    if (!gmtime_r(&seconds, &t))
+        return;
+    bgw_buf_appendf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday], t.tm_mday,
+                    months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+}
+
+void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, size_t body_len, struct bgw_now now)
+{
+    size_t row = status_row(r->status);
+    bgw_metric_add(statuses[row].counter, 1);
+    bgw_buf_appendf(out, "HTTP/1.1 %d %s\r\n", r->status, statuses[row].text);
+    append_date(out, now);
+    if (r->content_type) {
+        bgw_buf_appendf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", r->content_type, body_len);
+        bgw_buf_append_str(out, "X-Content-Type-Options: nosniff\r\n");
+    }
+    if (r->headers)
+        bgw_buf_append_str(out, r->headers);
+    if (r->close)
+        bgw_buf_append_str(out, "Connection: close\r\n");
+    bgw_buf_append_str(out, "\r\n");
+}
+
+void bgw_http_reply(struct bgw_buf *out, const struct bgw_http_reply *r, struct bgw_now now)
+{
+    bgw_http_reply_head(out, r, r->body.len, now);
+    if (r->content_type && !r->head_only)
+        bgw_buf_append(out, r->body);
+}
+
+void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *p, struct bgw_now now)
+{
+    struct bgw_buf body;
+    bgw_buf_init(&body, 4096);
+    bgw_buf_appendf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":",
+                    statuses[status_row(p->status)].text, p->status, p->code);
+    bgw_buf_append_json(&body, bgw_slice_str(p->detail));
+    bgw_buf_append_str(&body, "}\n");
+    char headers[512] = "Cache-Control: no-store\r\n";
+    if (p->headers) {
+        BGW_ASSERT(strlen(headers) + strlen(p->headers) < sizeof(headers));
+        strcat(headers, p->headers);
+    }
+    struct bgw_http_reply r = {.status = p->status,
+                               .content_type = "application/problem+json",
+                               .body = bgw_buf_slice(&body),
+                               .headers = headers,
+                               .head_only = p->head_only,
+                               .close = true};
+    bgw_http_reply(out, &r, now);
+    bgw_buf_deinit(&body);
+}
+
+void bgw_http_refuse(struct bgw_buf *out, enum bgw_refusal why, const char *headers, bool head_only, struct bgw_now now)
+{
+    struct bgw_http_problem p = {.status = bgw_refusal_status(why),
+                                 .code = bgw_refusal_code(why),
+                                 .detail = bgw_refusal_sentence(why),
+                                 .headers = headers,
+                                 .head_only = head_only};
+    bgw_http_reply_problem(out, &p, now);
+}
+
+void bgw_http_reply_upgrade(struct bgw_buf *out, const char *accept, const char *protocol)
+{
+    bgw_metric_add(BGW_M_HTTP_101, 1);
+    bgw_buf_append_str(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                            "Sec-WebSocket-Accept: ");
+    bgw_buf_append_str(out, accept);
+    if (protocol) {
+        bgw_buf_append_str(out, "\r\nSec-WebSocket-Protocol: ");
+        bgw_buf_append_str(out, protocol);
+    }
+    bgw_buf_append_str(out, "\r\n\r\n");
+}
