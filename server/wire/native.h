@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native: the dialect bgw.v1 (contracts of its frames: docs/protocol.md). Encoding for the shard,
+ * decoding for conn. Shard thread only.
+ */
+#ifndef BGW_WIRE_NATIVE_H
+#define BGW_WIRE_NATIVE_H
+
+#include "bgw/auth.h"
+#include "bgw/shard.h"
+
+#define BGW_NATIVE_PROTOCOL "bgw.v1"
+#define BGW_NATIVE_KEYS_MAX 1000u   /* of one command: more is err too_large */
+#define BGW_NATIVE_TOKEN_MAX 16384u /* of a token, decoded */
+#define BGW_NATIVE_RESUME_MAX 2048u
+
+extern const struct bgw_dialect bgw_dialect_native;
+
+struct bgw_native_scratch; /* what one command needs while it is decoded; one a shard thread */
+struct bgw_native_scratch *bgw_native_scratch_create(void); /* NULL without memory */
+void bgw_native_scratch_destroy(struct bgw_native_scratch **scratch);
+
+struct bgw_native { /* shard thread only; borrows */
+    struct bgw_shard *shard;
+    const struct bgw_auth *auth;
+    const struct bgw_feed *feeds;
+    size_t feed_count;
+    struct bgw_native_scratch *scratch;
+};
+
+enum bgw_native_result {
+    BGW_NATIVE_DONE,
+    BGW_NATIVE_WAIT, /* a token's key is being fetched: nothing was done; give the same message again later */
+};
+
+/* Largest message taken before authentication; hello may have twice that. */
+#define BGW_NATIVE_EARLY_MAX 16384u
+
+/* One whole text message into calls of bgw_session_*. Every message gets an answer. */
+enum bgw_native_result bgw_native_command(const struct bgw_native *n, struct bgw_session *session,
+                                          struct bgw_slice message, struct bgw_now now);
+/* True if the message may be a hello: it decides which size is allowed before authentication. */
+bool bgw_native_is_hello(struct bgw_slice message);
+
+#endif
