@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients move between replicas and through restarts and lose nothing."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from harness import swarm
+from harness.gateway import Gateway
+from harness.kafka import Feed
+from harness.native import Closed, Native
+from harness.tokens import token
+from harness.wait import until
+
+
+def everyone():
+    return token(everything=True)
+
+
+def test_clients_survive_kill_9_of_one_of_two_replicas(kafka):
+    topic = kafka.create()
+    with Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic) as a, \
+            Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic) as b:
+        process = swarm.start([a, b], "--clients", 300, "--accounts", 30, "--per-client", 6, "--messages", 3000,
+                              "--rate", 400, "--connect-per-s", 1000, "--timeout-s", 90, topic=topic)
+        until(lambda: a.metric("bgw_updates_delivered_total") > 500, 30, "deliveries")
+        a.kill()
+        report = swarm.result(process)
+        assert report["live"] == 300 and report["disconnects"] >= 100
+
+
+def test_drain_says_bye_with_a_time_to_come_back(gateway):
+    async def go():
+        clients = [Native(gateway, everyone()) for _ in range(20)]
+        for c in clients:
+            await c.__aenter__()
+            await c.expect("hello")
+        gateway.proc.send_signal(signal.SIGTERM)
+        for c in clients:
+            with pytest.raises(Closed) as closed:
+                await c.drain(10)
+            assert closed.value.code == 3001
+            assert c.bye["code"] == 3001 and 0 <= c.bye["retry_ms"] <= 20000
+        gateway.finish(10)
+        assert gateway.proc.returncode == 0
+    asyncio.run(go())
+
+
+def test_version_from_a_replica_ahead_is_never_answered_with_an_older_value(kafka):
+    async def go():
+        topic = kafka.create(partitions=1)
+        feed = Feed(kafka.bootstrap, topic)
+        feed.put("A", 10, v=10)
+        feed.flush()
+        with Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic) as g:
+            async with Native(g, everyone()) as c:
+                await c.sub("A")
+                epoch = c.versions["A", "NGN"].split(".")[0]
+            async with Native(g, everyone()) as c:
+                await c.until(lambda: c.hello)
+                await c.sub("A", since={"A": f"{epoch}.9000"}, live=False)
+                await c.until(lambda: c.balance("A") == 10, what="the slot under an alias epoch")
+                assert c.versions["A", "NGN"].split(".")[0] != epoch
+                feed.put("A", 11, v=11)
+                feed.flush()
+                await c.until(lambda: c.balance("A") == 11)
+                c.check()
+            async with Native(g, everyone()) as c:
+                await c.sub("A", since={"A": "zzzz.5"})
+                assert c.balance("A") == 11
+                c.check()
+    asyncio.run(go())
+
+
+def test_sub_command_line_follows_an_account(gateway, feed):
+    import subprocess
+    feed.put("A", 12345)
+    feed.flush()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BGW_JWT", "KAFKA_BOOT"))}
+    sub = subprocess.Popen([os.environ["BGW_BIN"], "sub", "A", "--url", gateway.ws, "--token", everyone(), "--json"],
+                           stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        deadline = time.monotonic() + 15
+        seen = ""
+        while "12345" not in seen:
+            seen += sub.stdout.readline()
+            assert time.monotonic() < deadline
+        feed.put("A", 54321)
+        feed.flush()
+        while "54321" not in seen:
+            seen += sub.stdout.readline()
+            assert time.monotonic() < deadline
+    finally:
+        sub.kill()
+        sub.wait()
+
+
+def test_pub_command_line_publishes_a_balance(gateway):
+    import subprocess
+
+    async def go():
+        async with Native(gateway, everyone()) as c:
+            await c.sub("P")
+            done = subprocess.run([os.environ["BGW_BIN"], "pub", "P", "4242", "--kafka", gateway.bootstrap],
+                                  capture_output=True, text=True, timeout=30)
+            assert done.returncode == 0, done.stderr
+            await c.until(lambda: c.balance("P") == 4242)
+    asyncio.run(go())

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checks: the invariants, held against each message: some when the shard speaks (grants, expiry,
+ * watermarks: they are about the moment of encoding), the rest when the client reads.
+ */
+#include "sim.h"
+
+#include "bgw/hash.h"
+#include "bgw/metrics.h"
+
+static int slot_of(const struct sim_message *m)
+{
+    return sim_slot_of(m->text, m->part);
+}
+
+/* ---- when the shard speaks ---- */
+
+static void sent_update(struct client *c, const struct sim_message *m)
+{
+    struct world *w = c->world;
+    int slot = slot_of(m);
+    if (slot < 0)
+        sim_fail(w, "an update of nobody's slot");
+    if (!(c->grants & (1u << (slot / PARTS))))
+        sim_fail(w, "I2: client %d was sent slot %d without a grant", c->index, slot);
+    sim_checks[CHECKED_I2_grant_at_delivery]++;
+    if (w->now.wall_ms >= c->expires_wall_ms)
+        sim_fail(w, "I7: client %d was sent slot %d after its token expired", c->index, slot);
+    sim_checks[CHECKED_I7_nothing_after_expiry]++;
+    c->held[slot].sent = m->version;
+    c->held[slot].sent_has = true;
+}
+
+static void sent_mark(struct client *c)
+{
+    struct world *w = c->world;
+    const struct rig *rig = &w->replicas[c->replica].rigs[c->rig];
+    for (int s = 0; s < SLOTS; s++) {
+        const struct held *h = &c->held[s];
+        bool wanted = c->want_whole[s / PARTS] || c->want_part[s];
+        if (!h->sent_has || !wanted || !rig->applied_has[s] || !(c->grants & (1u << (s / PARTS))))
+            continue;
+        if (h->sent.seq != rig->applied[s].seq || h->sent.read != rig->applied[s].read)
+            sim_fail(w, "client %d: a mark while slot %d is pending: sent %llu, applied %llu", c->index, s,
+                     (unsigned long long)h->sent.seq, (unsigned long long)rig->applied[s].seq);
+        sim_checks[CHECKED_mark_nothing_pending]++;
+    }
+}
+
+static void sent_reply(struct client *c, struct sim_message *m)
+{
+    struct world *w = c->world;
+    const struct rig *rig = &w->replicas[c->replica].rigs[c->rig];
+    struct bgw_slice text;
+    for (char tag; sim_list_next(&m->list, &tag, &text);) {
+        if (tag != 'c')
+            continue;
+        for (int p = 0; p < PARTS; p++) {
+            int slot = sim_slot_of(bgw_slice_of(text.data, 2), sim_part(p));
+            struct held *h = &c->held[slot];
+            bool covered = text.len == 2 || text.data[3] == (p ? 'U' : 'N');
+            if (!covered || !rig->applied_has[slot])
+                continue;
+            if (!h->has || !bgw_version_equal(h->version, rig->applied[slot]))
+                sim_fail(w, "client %d: slot %d is called current, but it is not", c->index, slot);
+            sim_checks[CHECKED_current_is_newest]++;
+            h->sent = h->version;
+            h->sent_has = true;
+        }
+    }
+}
+
+void check_sent(struct client *c, struct bgw_slice bytes)
+{
+    struct sim_message m;
+    while (bytes.len) {
+        if (!sim_decode(&bytes, &m))
+            sim_fail(c->world, "the shard cut a message");
+        if (m.kind == 'U')
+            sent_update(c, &m);
+        else if (m.kind == 'M')
+            sent_mark(c);
+        else if (m.kind == 'R')
+            sent_reply(c, &m);
+    }
+}
+
+/* ---- when the client reads ---- */
+
+static uint64_t hash_of(int slot, struct bgw_version v)
+{
+    char text[BGW_VERSION_TEXT_MAX + 32], version[BGW_VERSION_TEXT_MAX], part[4] = {0};
+    bgw_part_text(sim_part(slot), part);
+    bgw_version_format(v, version);
+    int n = snprintf(text, sizeof(text), "%s|%s|%s", sim_account(slot), part, version);
+    return bgw_hash_fnv64(BGW_FNV64_INIT, bgw_slice_of(text, (size_t)n));
+}
+
+uint64_t check_digest(const struct client *c)
+{
+    uint64_t digest = 0;
+    for (int s = 0; s < SLOTS; s++)
+        digest ^= c->held[s].hash;
+    return digest;
+}
+
+/* The highest version seen of each of the last few epochs: a client that comes back to one is not fooled either. */
+static void check_best(struct client *c, int slot, struct bgw_version v)
+{
+    struct held *h = &c->held[slot];
+    for (int i = 0; i < 4; i++) {
+        if (h->best[i].epoch != v.epoch)
+            continue;
+        if (bgw_version_compare(v, h->best[i]) < 0)
+            sim_fail(c->world, "I1: client %d slot %d went back from %llu.%llu to %llu.%llu", c->index, slot,
+                     (unsigned long long)h->best[i].seq, (unsigned long long)h->best[i].read,
+                     (unsigned long long)v.seq, (unsigned long long)v.read);
+        h->best[i] = v;
+        sim_checks[CHECKED_I1_version_never_back]++;
+        return;
+    }
+    memmove(h->best + 1, h->best, 3 * sizeof(h->best[0]));
+    h->best[0] = v;
+}
+
+static void check_value(struct client *c, int slot, const struct sim_message *m)
+{
+    struct world *w = c->world;
+    const struct commit *commit = ledger_find(w, slot, m->minor);
+    if (!commit || commit->removed)
+        sim_fail(w, "I4: client %d slot %d shows %lld, which was never written", c->index, slot, (long long)m->minor);
+    if (w->with_v[slot / PARTS] && m->version.seq != 0 && m->version.seq != commit->v)
+        sim_fail(w, "I4: client %d slot %d shows %lld of v %llu as v %llu", c->index, slot, (long long)m->minor,
+                 (unsigned long long)commit->v, (unsigned long long)m->version.seq);
+    sim_checks[CHECKED_I4_value_was_written]++;
+}
+
+static void check_gap(struct client *c, int slot, const struct sim_message *m)
+{
+    struct world *w = c->world;
+    const struct held *h = &c->held[slot];
+    if (m->snap || !h->contiguous || w->source || !w->with_v[slot / PARTS] || h->version.epoch != m->version.epoch ||
+        h->version.seq == 0)
+        return;
+    if (m->version.seq != h->version.seq + m->merged + 1)
+        sim_fail(w, "client %d slot %d: from %llu to %llu with merged %llu", c->index, slot,
+                 (unsigned long long)h->version.seq, (unsigned long long)m->version.seq, (unsigned long long)m->merged);
+    sim_checks[CHECKED_merged_closes_gaps]++;
+}
+
+static void answer_key(struct client *c, int account, int part)
+{
+    uint32_t bits = 1u << (account * 3);
+    bits |= part < 0 ? 0 : 1u << (account * 3 + 1 + part);
+    c->key_answered |= bits;
+    for (int i = 0; i < PENDING_MAX; i++)
+        if (c->pending[i].used && c->pending[i].is_sub)
+            c->pending[i].answered |= bits;
+}
+
+static void read_update(struct client *c, const struct sim_message *m)
+{
+    int slot = slot_of(m);
+    struct held *h = &c->held[slot];
+    check_best(c, slot, m->version);
+    check_value(c, slot, m);
+    check_gap(c, slot, m);
+    if (h->contiguous && !m->snap && h->has && bgw_version_equal(h->version, m->version))
+        sim_fail(c->world, "client %d slot %d: version %llu came twice", c->index, slot,
+                 (unsigned long long)m->version.seq);
+    bool keeps_label = h->has && h->state_known && h->state != BGW_STATE_UNKNOWN && h->state != BGW_STATE_REMOVED;
+    if (!keeps_label)
+        h->state_known = false;
+    h->has = h->contiguous = true;
+    h->version = m->version;
+    h->minor = m->minor;
+    h->hash = hash_of(slot, m->version);
+    answer_key(c, slot / PARTS, slot % PARTS);
+}
+
+static void read_state(struct client *c, struct sim_message *m)
+{
+    struct bgw_slice text;
+    for (char tag; sim_list_next(&m->list, &tag, &text);) {
+        int account = text.data[1] - '0';
+        int part = text.len == 2 ? 0 : text.data[3] == 'U';
+        struct held *h = &c->held[account * PARTS + part];
+        h->state = m->state;
+        h->state_known = true;
+        if (m->state == BGW_STATE_REMOVED || m->state == BGW_STATE_UNKNOWN) {
+            h->hash = 0;
+            h->has = h->contiguous = h->sent_has = false;
+        }
+        sim_checks[CHECKED_state_told]++;
+        answer_key(c, account, part);
+        if (text.len == 2)
+            answer_key(c, account, -1);
+    }
+}
+
+static struct pending *pending_of(struct client *c, uint64_t id)
+{
+    for (int i = 0; i < PENDING_MAX; i++)
+        if (c->pending[i].used && c->pending[i].id == id)
+            return &c->pending[i];
+    return NULL;
+}
+
+static void read_reply(struct client *c, struct sim_message *m)
+{
+    struct pending *p = pending_of(c, m->id);
+    struct bgw_slice text;
+    if (!p || p->replied)
+        sim_fail(c->world, "client %d: a reply to nothing", c->index);
+    p->replied = true;
+    for (char tag; sim_list_next(&m->list, &tag, &text);) {
+        int account = text.data[1] - '0', part = text.len == 2 ? -1 : text.data[3] == 'U';
+        if (tag == 'd')
+            p->keys &= ~(1u << (account * 3 + part + 1));
+        if (tag != 'c')
+            continue;
+        for (int q = 0; q < PARTS; q++) {
+            struct held *h = &c->held[account * PARTS + q];
+            if (h->has && (part < 0 || part == q))
+                h->hash = hash_of(account * PARTS + q, h->version);
+        }
+        answer_key(c, account, part);
+    }
+}
+
+static void read_live(struct client *c, const struct sim_message *m)
+{
+    struct pending *p = pending_of(c, m->id);
+    if (!p || !p->replied)
+        sim_fail(c->world, "client %d: live for a command that was not answered", c->index);
+    if ((p->keys & p->answered) != p->keys)
+        sim_fail(c->world, "client %d: live %llu before its snapshots: keys %x, answered %x", c->index,
+                 (unsigned long long)m->id, p->keys, p->answered);
+    sim_checks[CHECKED_live_after_all]++;
+    p->used = false;
+}
+
+static void forget_uncovered(struct client *c, int account)
+{
+    for (int q = 0; q < PARTS; q++) {
+        int slot = account * PARTS + q;
+        if (c->want_whole[account] || c->want_part[slot])
+            continue;
+        c->held[slot].hash = 0;
+        c->held[slot].contiguous = c->held[slot].sent_has = c->held[slot].state_known = false;
+        c->key_answered &= ~(1u << (account * 3 + 1 + q));
+    }
+    if (!c->want_whole[account])
+        c->key_answered &= ~(1u << (account * 3));
+}
+
+static void read_ok(struct client *c, const struct sim_message *m)
+{
+    struct pending *p = pending_of(c, m->id);
+    if (!p)
+        return;
+    if (p->is_unsub)
+        forget_uncovered(c, (__builtin_ctz(p->keys)) / 3);
+    p->used = p->is_sub;
+}
+
+static void read_revoked(struct client *c, struct sim_message *m)
+{
+    struct bgw_slice text;
+    for (char tag; sim_list_next(&m->list, &tag, &text);) {
+        int account = text.data[1] - '0';
+        c->want_whole[account] = false;
+        for (int q = 0; q < PARTS; q++)
+            c->want_part[account * PARTS + q] = false;
+        forget_uncovered(c, account);
+        for (int i = 0; i < PENDING_MAX; i++) /* what was taken away is no longer owed */
+            c->pending[i].keys &= c->pending[i].is_sub ? ~(7u << (account * 3)) : ~0u;
+    }
+}
+
+static void read_mark(struct client *c, const struct sim_message *m)
+{
+    if (m->id != check_digest(c))
+        sim_fail(c->world, "client %d: digest %016llx, held %016llx", c->index, (unsigned long long)m->id,
+                 (unsigned long long)check_digest(c));
+    sim_checks[CHECKED_digest_fits]++;
+    c->resume_len = m->text2.len < sizeof(c->resume) ? m->text2.len : 0;
+    memcpy(c->resume, m->text2.data, c->resume_len);
+}
+
+void check_read(struct client *c, const struct sim_message *message)
+{
+    struct sim_message m = *message;
+    switch (m.kind) {
+    case 'U': read_update(c, &m); break;
+    case 'S': read_state(c, &m); break;
+    case 'R': read_reply(c, &m); break;
+    case 'L': read_live(c, &m); break;
+    case 'V': read_revoked(c, &m); break;
+    case 'M': read_mark(c, &m); break;
+    case 'H': c->hello_seen = true; break;
+    case 'O':
+    case 'P':
+    case 'E': read_ok(c, &m); break;
+    default: break;
+    }
+}
+
+static int64_t sum(enum bgw_metric first, enum bgw_metric last)
+{
+    int64_t n = 0;
+    for (int m = (int)first; m <= (int)last; m++)
+        n += bgw_metric_read((enum bgw_metric)m);
+    return n;
+}
+
+/* I10: every record and every offered update is accounted for, to the last one. */
+void check_identities(struct world *w)
+{
+    int64_t consumed = bgw_metric_read(BGW_M_RECORDS_CONSUMED);
+    int64_t parts = bgw_metric_read(BGW_M_RECORDS_APPLIED) + bgw_metric_read(BGW_M_RECORDS_SUPERSEDED) +
+                    bgw_metric_read(BGW_M_RECORDS_UNWATCHED) +
+                    sum(BGW_M_RECORDS_REJECTED_BAD_JSON, BGW_M_RECORDS_REJECTED_BAD_JSON + BGW_REJECT_COUNT - 2);
+    int64_t offered = bgw_metric_read(BGW_M_UPDATES_OFFERED);
+    int64_t ends = bgw_metric_read(BGW_M_UPDATES_DELIVERED) + bgw_metric_read(BGW_M_UPDATES_MERGED) +
+                   sum(BGW_M_UPDATES_ABANDONED_CLOSED, BGW_M_UPDATES_ABANDONED_CLOSED + 3) +
+                   bgw_metric_read(BGW_M_UPDATES_PENDING);
+    if (consumed != parts)
+        sim_fail(w, "I10: %lld records consumed, %lld accounted for", (long long)consumed, (long long)parts);
+    if (offered != ends)
+        sim_fail(w, "I10: %lld updates offered, %lld accounted for", (long long)offered, (long long)ends);
+    sim_checks[CHECKED_I10_identities]++;
+}

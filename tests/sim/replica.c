@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * replica: one gateway process of the simulated world: the real hub, relays and shards, with
+ * models of what surrounds them: a consumer with positions, sources that answer late, a bounded
+ * queue between shard and hub.
+ */
+#include "sim.h"
+
+#include <stdlib.h>
+
+/* ---- what the hub asks for ---- */
+
+static bool same_slot(const struct bgw_slot_name *a, const struct bgw_slot_name *b)
+{
+    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0 && a->part == b->part;
+}
+
+static bool on_fetch(void *arg, const struct bgw_fetch *f)
+{
+    struct replica *r = arg;
+    struct world *w = r->world;
+    int free_at = -1;
+    for (int i = 0; i < FETCHES_MAX; i++) {
+        if (!r->fetches[i].used)
+            free_at = i;
+        else if (same_slot(&r->fetches[i].fetch.name, &f->name))
+            sim_fail(w, "I8: two fetches in flight for one slot");
+    }
+    sim_checks[CHECKED_I8_one_fetch]++;
+    if (free_at < 0 || (!w->quiet && sim_chance(w, 10)))
+        return false;
+    struct flying_fetch *fly = &r->fetches[free_at];
+    int slot = sim_slot_of(bgw_slice_of(f->name.key, f->name.key_len), f->name.part);
+    *fly = (struct flying_fetch){.fetch = *f, .used = true, .started_wall_ms = w->now.wall_ms,
+                                 .due_ms = w->now.mono_ms + (int64_t)sim_rand(w, w->quiet ? 20 : 1500)};
+    if (!w->source || slot < 0) {
+        fly->result = BGW_FETCH_NO_SOURCE;
+        return true;
+    }
+    fly->seen = w->ledger[slot];
+    if (fly->due_ms - w->now.mono_ms > 1000)
+        sim_faults[FAULT_fetch_late]++;
+    fly->result = fly->seen.has && !fly->seen.removed ? BGW_FETCH_VALUE : BGW_FETCH_NOT_FOUND;
+    sim_faults[FAULT_fetch_not_found] += fly->result == BGW_FETCH_NOT_FOUND;
+    if (!w->quiet && sim_chance(w, 15)) {
+        fly->result = BGW_FETCH_UNAVAILABLE;
+        sim_faults[FAULT_fetch_unavailable]++;
+    }
+    return true;
+}
+
+/* A lagging read replica: only where a version lets the hub notice. */
+static void make_stale(struct world *w, struct flying_fetch *fly, int slot)
+{
+    for (size_t i = 0; i < w->commit_count; i++) {
+        const struct commit *c = &w->commits[i];
+        if (c->slot == slot && !c->removed && c->v < fly->seen.v && sim_chance(w, 40)) {
+            fly->seen.v = c->v;
+            fly->seen.minor = c->minor;
+            sim_faults[FAULT_fetch_stale]++;
+            return;
+        }
+    }
+}
+
+static struct bgw_blob *value_of(struct world *w, int slot, const struct ledger_slot *seen, bool with_v)
+{
+    char text[256], key[64];
+    struct log_record r = {.kind = LOG_VALUE, .slot = (uint8_t)slot, .has_v = with_v, .v = seen->v, .minor = seen->minor};
+    size_t len = ledger_record_text(w, &r, text, sizeof(text));
+    int key_len = snprintf(key, sizeof(key), "%s", sim_account(slot));
+    struct bgw_record record = {.key = bgw_slice_of(key, (size_t)key_len), .value = bgw_slice_of(text, len),
+                                .timestamp_ms = w->now.wall_ms};
+    struct bgw_decoded decoded;
+    if (w->feed.decode(&w->feed, &record, &decoded) != BGW_REJECT_NONE)
+        sim_fail(w, "the model's own value was refused");
+    return decoded.value;
+}
+
+static void answer_fetch(struct replica *r, struct flying_fetch *fly)
+{
+    struct world *w = r->world;
+    int slot = sim_slot_of(bgw_slice_of(fly->fetch.name.key, fly->fetch.name.key_len), fly->fetch.name.part);
+    struct bgw_fetched done = {.id = fly->fetch.id, .result = fly->result, .started_wall_ms = fly->started_wall_ms};
+    if (done.result == BGW_FETCH_VALUE) {
+        done.has_v = w->with_v[slot / PARTS];
+        if (done.has_v && !w->quiet && sim_chance(w, 20))
+            make_stale(w, fly, slot);
+        done.v = done.has_v ? fly->seen.v : 0;
+        done.value = value_of(w, slot, &fly->seen, done.has_v);
+    }
+    fly->used = false;
+    sim_trace(w, "replica %d fetched slot %d result %d v %llu minor %lld", r->index, slot, done.result,
+              (unsigned long long)done.v, (long long)fly->seen.minor);
+    bgw_hub_on_fetched(r->hub, &done, w->now);
+}
+
+static void on_ask(void *arg, uint8_t feed, uint64_t query, bool refresh)
+{
+    struct replica *r = arg;
+    struct world *w = r->world;
+    (void)feed;
+    for (int i = 0; i < ASKS_MAX; i++) {
+        struct ask *a = &r->asks[i];
+        if (a->used)
+            continue;
+        *a = (struct ask){.query = query, .refresh = refresh, .used = true, .asked_ms = w->now.mono_ms, .topic = r->topic,
+                          .due_ms = w->now.mono_ms + (int64_t)sim_rand(w, w->quiet ? 10 : 400)};
+        if (a->due_ms - a->asked_ms > 250)
+            sim_faults[FAULT_watermark_late]++;
+        for (int p = 0; p < PARTITIONS_MAX; p++)
+            a->ends[p] = w->topic_lives[r->topic].logs[p].end;
+        return;
+    }
+}
+
+static void on_rejected(void *arg, uint8_t feed, const struct bgw_record *record, enum bgw_reject why)
+{
+    (void)arg, (void)feed, (void)record, (void)why;
+}
+
+/* ---- what a shard asks for ---- */
+
+static bool on_post(void *arg, const struct bgw_hub_command *c)
+{
+    struct rig *rig = arg;
+    if (rig->queued == QUEUE_MAX) {
+        sim_faults[FAULT_queue_full]++;
+        return false;
+    }
+    if (c->kind == BGW_HUB_WATCH) {
+        int at = rig->group_count % 64;
+        rig->groups[at] = c->name;
+        rig->group_refs[at] = c->group;
+        rig->group_count++;
+    }
+    rig->queue[rig->queued++] = *c;
+    return true;
+}
+
+static enum bgw_sent on_send(void *arg, void *conn, struct bgw_slice bytes)
+{
+    (void)arg;
+    return client_receive(conn, bytes);
+}
+
+static void on_hang_up(void *arg, void *conn, uint16_t code)
+{
+    struct client *c = conn;
+    (void)arg;
+    (void)code;
+    c->hung_up = true;
+}
+
+/* ---- life ---- */
+
+static void assign(struct replica *r)
+{
+    struct world *w = r->world;
+    struct topic *t = &w->topic_lives[r->topic];
+    int64_t ends[PARTITIONS_MAX], positions[PARTITIONS_MAX] = {0};
+    for (int p = 0; p < t->partitions; p++) {
+        ends[p] = t->logs[p].end;
+        r->position[p] = 0;
+    }
+    bgw_hub_on_assigned(r->hub, 0, t->epoch, positions, ends, (size_t)t->partitions, w->now);
+    for (int i = 0; i < ASKS_MAX; i++)
+        r->asks[i].topic = r->asks[i].used ? r->asks[i].topic : -1;
+}
+
+static void shard_start(struct replica *r, int index)
+{
+    struct world *w = r->world;
+    struct rig *rig = &r->rigs[index];
+    *rig = (struct rig){.replica = r, .index = index, .relay = r->relays[index]};
+    struct bgw_shard_config config = {
+        .shard = (uint8_t)index, .feeds = &w->feed, .feed_count = 1, .ping_ms = 20000, .pong_wait_ms = 20000,
+        .stall_ms = 30000, .auth_wait_ms = 5000, .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 250,
+        .sessions_max = 64, .keys_per_session_max = 100, .flush_bytes_max = 600, .control_bytes_max = 65536,
+        .conn_seed = w->seed + (uint64_t)index, .mac = sim_mac, .server_name = BGW_SLICE("sim")};
+    memset(config.resume_key, 7, sizeof(config.resume_key));
+    struct bgw_shard_ops ops = {.arg = rig, .post = on_post, .send = on_send, .hang_up = on_hang_up};
+    if (bgw_shard_create(&rig->shard, &config, &ops, w->now) != BGW_OK)
+        sim_fail(w, "no shard");
+}
+
+void replica_start(struct world *w, int index)
+{
+    struct replica *r = &w->replicas[index];
+    *r = (struct replica){.world = w, .index = index, .topic = w->topic};
+    for (int s = 0; s < SHARDS; s++)
+        r->relays[s] = bgw_relay_create(NULL, NULL);
+    struct bgw_hub_config config = {.feeds = &w->feed, .feed_count = 1, .relays = r->relays, .shard_count = SHARDS,
+                                    .retry_min_ms = 200, .retry_max_ms = 3000, .reread_ms = 1000,
+                                    .barrier_batch_ms = 20, .barrier_max_ms = 250};
+    struct bgw_hub_ops ops = {.arg = r, .fetch = on_fetch, .ask_watermark = on_ask, .rejected = on_rejected};
+    if (bgw_hub_create(&r->hub, &config, &ops) != BGW_OK)
+        sim_fail(w, "no hub");
+    for (int s = 0; s < SHARDS; s++)
+        shard_start(r, s);
+    assign(r);
+    r->next_proof_ms = w->now.mono_ms;
+}
+
+void replica_stop(struct replica *r)
+{
+    struct world *w = r->world;
+    for (int c = 0; c < CLIENTS; c++)
+        if (w->clients[c].connected && w->clients[c].replica == r->index)
+            client_cut(&w->clients[c]);
+    for (int s = 0; s < SHARDS; s++)
+        bgw_shard_destroy(&r->rigs[s].shard);
+    bgw_hub_destroy(&r->hub);
+    for (int s = 0; s < SHARDS; s++)
+        bgw_relay_destroy(&r->relays[s]);
+}
+
+/* The control thread has seen that the topic was recreated. */
+void replica_change_topic(struct replica *r)
+{
+    if (r->topic == r->world->topic)
+        return;
+    r->topic = r->world->topic;
+    for (int i = 0; i < ASKS_MAX; i++)
+        if (r->asks[i].used && r->asks[i].query == 0)
+            r->asks[i].used = false;
+    assign(r);
+}
+
+void replica_invalidate(struct replica *r, int slot)
+{
+    struct world *w = r->world;
+    struct bgw_slot_name name = {.feed = 0, .tenant_len = (uint8_t)w->feed.default_tenant.len, .key_len = 2};
+    memcpy(name.tenant, w->feed.default_tenant.data, name.tenant_len);
+    memcpy(name.key, sim_account(slot), 2);
+    name.part = sim_chance(w, 50) ? sim_part(slot) : 0;
+    bool has_v = name.part && w->with_v[slot / PARTS] && sim_chance(w, 50);
+    sim_faults[FAULT_invalidation]++;
+    bgw_hub_on_invalidate(r->hub, 0, &name, false, has_v, has_v ? w->ledger[slot].v : 0, w->now);
+}
+
+/* ---- work ---- */
+
+static void deliver_record(struct replica *r, int p)
+{
+    struct world *w = r->world;
+    struct topic *t = &w->topic_lives[r->topic];
+    const struct log_record *log = &t->logs[p].records[r->position[p]];
+    char key[64], text[256], part[4] = {0}, v[32];
+    bgw_part_text(sim_part(log->slot), part);
+    int key_len = snprintf(key, sizeof(key), "%s|%.*s|%s", sim_account(log->slot), (int)w->feed.default_tenant.len,
+                           w->feed.default_tenant.data, part);
+    size_t len = ledger_record_text(w, log, text, sizeof(text));
+    struct bgw_record record = {.key = bgw_slice_of(key, (size_t)key_len), .value = bgw_slice_of(text, len),
+                                .partition = p, .leader_epoch = 1, .offset = r->position[p], .timestamp_ms = log->wall_ms,
+                                .received_ns = w->now.mono_ms * 1000000};
+    if (log->kind == LOG_TOMBSTONE) {
+        record.value = (struct bgw_slice){NULL, 0};
+        if (log->has_v)
+            record.h_v = bgw_slice_of(v, (size_t)snprintf(v, sizeof(v), "%llu", (unsigned long long)log->v));
+    }
+    r->position[p]++;
+    bgw_hub_on_record(r->hub, 0, &record, w->now);
+}
+
+static void consume(struct replica *r, int p, int64_t at_most)
+{
+    struct topic *t = &r->world->topic_lives[r->topic];
+    if (p >= t->partitions)
+        return;
+    while (at_most-- > 0 && r->position[p] < t->logs[p].end)
+        deliver_record(r, p);
+    if (r->position[p] == t->logs[p].end)
+        bgw_hub_on_position(r->hub, 0, p, r->position[p], r->world->now);
+}
+
+static void answer_ask(struct replica *r, struct ask *a)
+{
+    struct world *w = r->world;
+    a->used = false;
+    if (a->refresh && r->topic != w->topic) {
+        replica_change_topic(r);
+        for (int p = 0; p < PARTITIONS_MAX; p++)
+            a->ends[p] = w->topic_lives[r->topic].logs[p].end;
+        a->topic = r->topic;
+        a->asked_ms = w->now.mono_ms;
+    }
+    if (a->topic != r->topic) { /* asked of a topic that is gone: asked again of the one that is there */
+        for (int p = 0; p < PARTITIONS_MAX; p++)
+            a->ends[p] = w->topic_lives[r->topic].logs[p].end;
+        a->asked_ms = w->now.mono_ms;
+    }
+    for (int p = 0; p < w->topic_lives[r->topic].partitions; p++)
+        bgw_hub_on_watermark(r->hub, 0, a->query, p, a->ends[p], a->asked_ms, w->now);
+}
+
+static void prove(struct replica *r)
+{
+    struct world *w = r->world;
+    if (w->now.mono_ms < r->next_proof_ms)
+        return;
+    r->next_proof_ms = w->now.mono_ms + 1000;
+    if (w->now.mono_ms < r->proofs_blocked_until_ms) {
+        sim_faults[FAULT_proof_lost]++;
+        return;
+    }
+    r->last_proof_ms = w->now.mono_ms;
+    on_ask(r, 0, 0, false);
+}
+
+static void shard_turn(struct rig *rig)
+{
+    struct world *w = rig->replica->world;
+    struct bgw_relay_batch batch;
+    bgw_shard_set_now(rig->shard, w->now);
+    while (bgw_relay_take(rig->relay, &batch)) {
+        if (batch.count > SLOTS * 4)
+            sim_fail(w, "I5: a relay holds %zu entries for %d slots", batch.count, SLOTS);
+        sim_checks[CHECKED_I5_bounded]++;
+        for (size_t i = 0; i < batch.count; i++) {
+            const struct bgw_relay_entry *e = &batch.entries[i];
+            for (int g = 0; g < 64 && g < rig->group_count; g++) {
+                int slot = rig->group_refs[g] == e->group
+                               ? sim_slot_of(bgw_slice_of(rig->groups[g].key, rig->groups[g].key_len), e->part)
+                               : -1;
+                if (slot >= 0) {
+                    rig->applied_has[slot] = e->value != NULL;
+                    rig->applied[slot] = e->version;
+                }
+            }
+        }
+        bgw_shard_on_batch(rig->shard, &batch, w->now);
+        bgw_relay_done(rig->relay, &batch);
+    }
+    bgw_shard_tick(rig->shard, w->now);
+    bgw_shard_flush(rig->shard, w->now);
+    for (int c = 0; c < CLIENTS; c++)
+        if (w->clients[c].hung_up && w->clients[c].connected && w->clients[c].replica == rig->replica->index)
+            client_cut(&w->clients[c]);
+}
+
+static void queue_turn(struct rig *rig, int at_most)
+{
+    int n = rig->queued < at_most ? rig->queued : at_most;
+    for (int i = 0; i < n; i++)
+        bgw_hub_on_command(rig->replica->hub, &rig->queue[i], rig->replica->world->now);
+    memmove(rig->queue, rig->queue + n, (size_t)(rig->queued - n) * sizeof(rig->queue[0]));
+    rig->queued -= n;
+}
+
+static void hub_turn(struct replica *r)
+{
+    bgw_hub_tick(r->hub, r->world->now);
+    bgw_hub_flush(r->hub);
+}
+
+void replica_step(struct replica *r)
+{
+    struct world *w = r->world;
+    struct rig *rig = &r->rigs[sim_rand(w, SHARDS)];
+    prove(r);
+    switch (sim_rand(w, 6)) {
+    case 0:
+        consume(r, (int)sim_rand(w, PARTITIONS_MAX), 1 + (int64_t)sim_rand(w, 6));
+        break;
+    case 1:
+        queue_turn(rig, 1 + (int)sim_rand(w, QUEUE_MAX));
+        break;
+    case 2:
+        for (int i = 0; i < ASKS_MAX; i++)
+            if (r->asks[i].used && r->asks[i].due_ms <= w->now.mono_ms)
+                answer_ask(r, &r->asks[i]);
+        break;
+    case 3:
+        for (int i = 0; i < FETCHES_MAX; i++)
+            if (r->fetches[i].used && r->fetches[i].due_ms <= w->now.mono_ms)
+                answer_fetch(r, &r->fetches[i]);
+        break;
+    default:
+        shard_turn(rig);
+        return;
+    }
+    hub_turn(r);
+}
+
+void replica_settle(struct replica *r)
+{
+    struct world *w = r->world;
+    prove(r);
+    replica_change_topic(r);
+    for (int p = 0; p < PARTITIONS_MAX; p++)
+        consume(r, p, LOG_MAX);
+    for (int i = 0; i < ASKS_MAX; i++)
+        if (r->asks[i].used && r->asks[i].due_ms <= w->now.mono_ms)
+            answer_ask(r, &r->asks[i]);
+    for (int i = 0; i < FETCHES_MAX; i++)
+        if (r->fetches[i].used && r->fetches[i].due_ms <= w->now.mono_ms)
+            answer_fetch(r, &r->fetches[i]);
+    for (int s = 0; s < SHARDS; s++)
+        queue_turn(&r->rigs[s], QUEUE_MAX);
+    hub_turn(r);
+    for (int s = 0; s < SHARDS; s++)
+        shard_turn(&r->rigs[s]);
+}
+
+void replica_starve(struct replica *r)
+{
+    for (int i = 0; i < ASKS_MAX; i++)
+        if (r->asks[i].used && r->asks[i].query == 0)
+            r->asks[i].used = false;
+    for (int s = 0; s < SHARDS; s++)
+        queue_turn(&r->rigs[s], QUEUE_MAX);
+    hub_turn(r);
+    for (int s = 0; s < SHARDS; s++)
+        shard_turn(&r->rigs[s]);
+}

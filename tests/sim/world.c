@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * world: one seed, one world: draws what happens next, lets time pass, and at the end stops every
+ * fault and demands that everybody holds the newest committed value.
+ */
+#include "sim.h"
+
+#include "bgw/hash.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#define EVENTS_MIN 500
+#define SETTLE_ROUNDS 6000
+
+uint64_t sim_faults[FAULT_COUNT];
+uint64_t sim_checks[CHECKED_COUNT];
+
+uint64_t sim_rand(struct world *w, uint64_t below)
+{
+    w->rng ^= w->rng << 13;
+    w->rng ^= w->rng >> 7;
+    w->rng ^= w->rng << 17;
+    return (w->rng * 0x2545f4914f6cdd1dULL >> 16) % below;
+}
+
+bool sim_chance(struct world *w, int percent)
+{
+    return sim_rand(w, 100) < (uint64_t)percent;
+}
+
+void sim_fail(struct world *w, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = snprintf(w->failure, sizeof(w->failure), "event %d: ", w->events);
+    vsnprintf(w->failure + n, sizeof(w->failure) - (size_t)n, fmt, args);
+    va_end(args);
+    longjmp(w->fail, 1);
+}
+
+void sim_trace(struct world *w, const char *fmt, ...)
+{
+    va_list args;
+    if (!w->verbose)
+        return;
+    va_start(args, fmt);
+    fprintf(stderr, "%5d %8lld  ", w->events, (long long)w->now.mono_ms);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static void pass(struct world *w, int64_t ms)
+{
+    w->now.mono_ms += ms;
+    w->now.wall_ms += ms;
+}
+
+static void leap(struct world *w)
+{
+    sim_faults[FAULT_clock_leap]++;
+    pass(w, 1000 + (int64_t)sim_rand(w, 4000));
+    for (int c = 0; c < CLIENTS; c++)
+        sim_faults[FAULT_token_expired] += w->clients[c].connected && w->clients[c].expires_wall_ms <= w->now.wall_ms;
+}
+
+/* No proof arrives for longer than a slot may be called fresh: everybody who listens must have been told (I9). */
+static void starve(struct world *w)
+{
+    struct replica *r = &w->replicas[sim_rand(w, REPLICAS)];
+    r->proofs_blocked_until_ms = w->now.mono_ms + 6000;
+    sim_faults[FAULT_proof_lost]++;
+    for (int i = 0; i < 50; i++) {
+        pass(w, 100);
+        replica_starve(r);
+        for (int c = 0; c < CLIENTS; c++)
+            if (w->clients[c].connected && w->clients[c].replica == r->index && !w->clients[c].slow)
+                client_read(&w->clients[c], 100000);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *c = &w->clients[i];
+        if (!c->connected || c->replica != r->index || c->slow || c->rated || c->expires_wall_ms <= w->now.wall_ms)
+            continue;
+        for (int s = 0; s < SLOTS; s++) {
+            bool told = c->held[s].state_known && c->held[s].state != BGW_STATE_FRESH;
+            bool wanted = c->want_whole[s / PARTS] || c->want_part[s];
+            if (c->held[s].sent_has && c->held[s].has && wanted && (c->grants & (1u << (s / PARTS))) && !told)
+                sim_fail(w, "I9: client %d slot %d is shown as fresh 5 s after the last proof", i, s);
+            sim_checks[CHECKED_I9_labelled] += told;
+        }
+    }
+}
+
+static void restart(struct world *w)
+{
+    int index = (int)sim_rand(w, REPLICAS);
+    sim_faults[FAULT_replica_restart]++;
+    sim_trace(w, "replica %d restarts", index);
+    replica_stop(&w->replicas[index]);
+    replica_start(w, index);
+}
+
+static void invalidate(struct world *w)
+{
+    int slot = (int)sim_rand(w, SLOTS);
+    for (int r = 0; r < REPLICAS; r++) {
+        if (sim_chance(w, 20))
+            sim_faults[FAULT_invalidation_lost]++;
+        else
+            replica_invalidate(&w->replicas[r], slot);
+    }
+}
+
+static void one_event(struct world *w)
+{
+    uint64_t dice = sim_rand(w, 1000);
+    if (dice < 180)
+        ledger_commit(w, (int)sim_rand(w, SLOTS), sim_chance(w, 6));
+    else if (dice < 330)
+        ledger_publish(w, 1 + (int)sim_rand(w, 4));
+    else if (dice < 350)
+        ledger_log_fault(w);
+    else if (dice < 740)
+        replica_step(&w->replicas[sim_rand(w, REPLICAS)]);
+    else if (dice < 960)
+        client_step(&w->clients[sim_rand(w, CLIENTS)]);
+    else if (dice < 975)
+        invalidate(w);
+    else if (dice < 978)
+        leap(w);
+    else if (dice < 980)
+        starve(w);
+    else if (dice < 983)
+        restart(w);
+    else if (dice < 985)
+        ledger_new_topic(w);
+    else if (dice < 990)
+        replica_change_topic(&w->replicas[sim_rand(w, REPLICAS)]);
+    else
+        pass(w, (int64_t)sim_rand(w, 300));
+    pass(w, (int64_t)sim_rand(w, 8));
+    w->events++;
+}
+
+static bool settled(struct world *w, char *why, size_t cap)
+{
+    for (int c = 0; c < CLIENTS; c++) {
+        if (!client_converged(&w->clients[c], why, cap))
+            return false;
+        for (int i = 0; i < PENDING_MAX; i++) {
+            if (!w->clients[c].pending[i].used)
+                continue;
+            snprintf(why, cap, "client %d still waits for command %llu", c,
+                     (unsigned long long)w->clients[c].pending[i].id);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Faults stop, every slot is written once more: in bounded time everybody holds exactly that (I3). */
+static void settle(struct world *w)
+{
+    char why[256] = "";
+    w->quiet = true;
+    for (int s = 0; s < SLOTS; s++)
+        ledger_commit(w, s, false);
+    ledger_publish(w, COMMITS_MAX);
+    for (int i = 0; i < SETTLE_ROUNDS; i++) {
+        for (int r = 0; r < REPLICAS; r++)
+            replica_settle(&w->replicas[r]);
+        for (int c = 0; c < CLIENTS; c++)
+            client_settle(&w->clients[c]);
+        pass(w, 5);
+        if (i > 50 && settled(w, why, sizeof(why)))
+            break;
+        if (i == SETTLE_ROUNDS - 1)
+            sim_fail(w, "I3: not converged %d s after the last fault: %s", SETTLE_ROUNDS * 5 / 1000, why);
+    }
+    sim_checks[CHECKED_I3_converges]++;
+    for (int c = 0; c < CLIENTS; c++)
+        client_check_deadlines(&w->clients[c]);
+    check_identities(w);
+}
+
+static void world_init(struct world *w, uint64_t seed, bool verbose)
+{
+    *w = (struct world){.seed = seed, .rng = seed * 0x9e3779b97f4a7c15ULL + 1, .verbose = verbose,
+                        .now = {.mono_ms = 1000000, .wall_ms = 1793000000000}};
+    bgw_hash_init_fixed(seed, ~seed);
+    bgw_feed_balance_init(&w->feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
+    ledger_init(w);
+    for (int r = 0; r < REPLICAS; r++)
+        replica_start(w, r);
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *c = &w->clients[i];
+        *c = (struct client){.world = w, .index = i, .subject = 100 + (uint64_t)i, .grants = (1u << ACCOUNTS) - 1,
+                             .expires_wall_ms = w->now.wall_ms + 5000 + (int64_t)sim_rand(w, 60000)};
+        bgw_buf_init(&c->inbox, 16u << 20);
+        for (int a = 0; a < ACCOUNTS; a++)
+            c->want_whole[a] = sim_chance(w, 30);
+    }
+}
+
+static void world_deinit(struct world *w)
+{
+    for (int c = 0; c < CLIENTS; c++)
+        client_cut(&w->clients[c]);
+    for (int r = 0; r < REPLICAS; r++)
+        replica_stop(&w->replicas[r]);
+    for (int c = 0; c < CLIENTS; c++)
+        bgw_buf_deinit(&w->clients[c].inbox);
+    ledger_deinit(w);
+}
+
+/* A failed world is left as it is: its parts may be in the middle of anything. The run ends with it. */
+bool sim_run_seed(uint64_t seed, bool verbose, char *failure, size_t cap)
+{
+    struct world *w = malloc(sizeof(*w));
+    world_init(w, seed, verbose);
+    if (setjmp(w->fail)) {
+        snprintf(failure, cap, "%s", w->failure);
+        return false;
+    }
+    int events = EVENTS_MIN + (int)sim_rand(w, 300);
+    while (w->events < events)
+        one_event(w);
+    settle(w);
+    world_deinit(w);
+    free(w);
+    return true;
+}
