@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Sourced by ./dev: the suites. A suite is a function suite_NAME whose last line of output reads
+# `N passed, N failed` (and `, N skipped` where it can skip); its output is build/log/suite-NAME.log.
+# Builds and downloads happen before, and are kept; results never are.
+
+ALL_SUITES="lint unit tsan sim integration"
+SIM_SEEDS=2000
+SIM_SEEDS_LONG=100000
+
+# Which builds a suite stands on.
+builds_of() {
+    case $1 in
+        unit) echo asan clang ;;
+        tsan) echo tsan ;;
+        sim) echo asan ;;
+        integration) echo asan release ;;
+    esac
+}
+
+run_suites() {
+    local suites="" suite preset broken="" long=
+    for suite in "$@"; do
+        case " $ALL_SUITES " in
+            *" $suite "*) suites="$suites $suite" ;;
+            *) [ "$suite" = long ] || die "no suite \"$suite\"; there are: $ALL_SUITES" && long=1 ;;
+        esac
+    done
+    suites=${suites:-$ALL_SUITES}
+    [ -z "$long" ] || export BGW_LONG=1
+    raise_descriptors
+    mkdir -p "$LOGS" && rm -f "$LOGS"/suite-*
+    set -m # every background job is a process group, ended as one
+    # shellcheck disable=SC2064,SC2046
+    trap 'for job in $(jobs -p); do kill -- "-$job"; done 2>/dev/null; exit 130' INT TERM
+    case $suites in *integration*) fetch_for_integration & ;; esac
+    # shellcheck disable=SC2046 # a list of presets
+    for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
+        build "$preset" || broken="$broken $preset"
+    done
+    wait
+    for suite in $suites; do
+        # The simulator needs no clock, so it may run beside what mostly waits, out of its way.
+        if [ "$suite" = sim ] && [[ $suites = *integration* ]]; then
+            run_suite sim "$broken" nice &
+        else
+            run_suite "$suite" "$broken"
+        fi
+    done
+    wait
+    sum_up $suites
+}
+
+raise_descriptors() {
+    local hard
+    hard=$(ulimit -Hn)
+    [ "$hard" != unlimited ] && [ "$hard" -le 1048576 ] || hard=1048576
+    ulimit -Sn "$hard" 2>/dev/null || true
+}
+
+# run_suite NAME BROKEN-PRESETS [nice]: the suite's output in its log, its counts in suite-NAME.counts.
+run_suite() {
+    local suite=$1 broken=$2 log=$LOGS/suite-$1.log started=$SECONDS status=0 preset counts
+    [ -z "${3:-}" ] || renice -n 19 -p "$BASHPID" >/dev/null
+    say "suite $suite …"
+    for preset in $(builds_of "$suite"); do
+        case " $broken " in *" $preset "*) echo "the $preset build failed" && status=1 ;; esac
+    done >"$log"
+    [ -s "$log" ] && status=1 || (cd "$TOP" && "suite_$suite") >>"$log" 2>&1 </dev/null || status=$?
+    counts=$(last_counts "$log")
+    # no count, or a failure that no count shows, is a failure; so is a suite in which nothing ran
+    case $counts in
+        '') counts="0 1 0" ;;
+        "0 0 "*) echo "nothing ran" >>"$log"; counts="0 1 ${counts##* }" ;;
+        *" 0 "*) [ $status = 0 ] || counts="${counts%% *} 1 ${counts##* }" ;;
+    esac
+    echo "$counts" >"$LOGS/suite-$suite.counts"
+    # shellcheck disable=SC2086
+    set -- $counts
+    if [ "$2" -gt 0 ]; then
+        { printf -- '--- %s, the end of %s:\n' "$suite" "$log"; tail -n 60 "$log"; echo ---; } >&2
+    fi
+    printf '%-12s %s passed, %s failed, %s skipped   (%d s)\n' "$suite:" "$1" "$2" "$3" $((SECONDS - started))
+}
+
+# last_counts LOG: "PASSED FAILED SKIPPED" of its last line that has them.
+last_counts() {
+    grep -oE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$1" | tail -n 1 | awk '{ print $1, $3, $5 + 0 }'
+}
+
+sum_up() {
+    local suite failed
+    for suite in "$@"; do cat "$LOGS/suite-$suite.counts" 2>/dev/null || echo 0 1 0; done |
+        awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' \
+            | tee "$LOGS/suite-sum"
+    failed=$(awk '{ print $3 }' "$LOGS/suite-sum")
+    [ "$failed" = 0 ]
+}
+
+# ---- the suites ------------------------------------------------------------------------------
+
+suite_lint() { box python3 -m tests.lint; }
+
+suite_unit() {
+    local status=0
+    box tests/run/unit.sh build/asan 1 || status=1 # 1: the clang build, which would have stopped us
+    return $status
+}
+
+suite_tsan() { box tests/run/unit.sh build/tsan; }
+
+# Seeds are cut in as many runs as there are cores; the long run goes on in the release build.
+suite_sim() {
+    local jobs status=0
+    jobs=$(nproc)
+    rm -f "$LOGS"/sim-*.log
+    sim_seeds asan 1 "$SIM_SEEDS" "$jobs" || status=1
+    if [ -n "${BGW_LONG:-}" ]; then
+        build release bgw-sim &&
+            sim_seeds release $((SIM_SEEDS + 1)) $((SIM_SEEDS_LONG - SIM_SEEDS)) "$jobs" || status=1
+    fi
+    box build/asan/bin/bgw-sim-bugs --catch-all >"$LOGS/sim-bugs.log" 2>&1 || status=1
+    tail -n 40 "$LOGS"/sim-*.log
+    for log in "$LOGS"/sim-*.log; do last_counts "$log" || echo 0 1 0; done |
+        awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f }'
+    return $status
+}
+
+# sim_seeds PRESET FIRST COUNT JOBS
+sim_seeds() {
+    local part=$((($3 + $4 - 1) / $4)) i pids=() status=0
+    for ((i = 0; i < $4; i++)); do
+        box "build/$1/bin/bgw-sim" --seeds "$part" --first $(($2 + i * part)) >"$LOGS/sim-$1-$i.log" 2>&1 &
+        pids+=($!)
+    done
+    for i in "${pids[@]}"; do wait "$i" || status=1; done
+    return $status
+}
+
+suite_integration() {
+    local status=0 out=$LOGS/integration.out
+    [ -e "$(venv)/.done" ] && [ -e "$(kafka_dist)/.done" ] || { echo "a download failed; see above"; return 1; }
+    BGW_BIN=$TOP/build/asan/bin/bgw BGW_RELEASE_BIN=$TOP/build/release/bin/bgw \
+    BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) \
+    ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+        box "$(venv)/bin/python" -m pytest tests/integration -q -rs --durations=10 | tee "$out" || status=$?
+    # pytest: "3 failed, 40 passed, 1 skipped, 1 error in 61.2s"
+    tail -n 1 "$out" | awk '{
+        for (i = 2; i <= NF; i++) {
+            if ($i ~ /^passed/) p += $(i - 1)
+            if ($i ~ /^(failed|error)/) f += $(i - 1)
+            if ($i ~ /^skipped/) s += $(i - 1)
+        }
+        printf "%d passed, %d failed, %d skipped\n", p, f, s }'
+    return "$status"
+}
+
+# ---- downloads, once -------------------------------------------------------------------------
+
+venv() { echo "$KEEP/venv-$( (echo "$SYSTEM"; cat "$TOP/tests/integration/requirements.txt") | sha256sum | cut -c1-12)"; }
+kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
+
+fetch_for_integration() {
+    local dir
+    (
+        flock 7
+        dir=$(venv)
+        [ -e "$dir/.done" ] || step python-packages box sh -ec '
+            rm -rf "$1" && python3 -m venv "$1"
+            "$1/bin/pip" install -q --only-binary :all: -r tests/integration/requirements.txt
+            touch "$1/.done"' sh "$dir"
+        dir=$(kafka_dist)
+        [ -e "$dir/.done" ] || step kafka-jars box sh -ec '
+            rm -rf "$1"
+            mvn -B -ntp -f tests/run/kafka-pom.xml "-Dmaven.repo.local=$2/m2" \
+                dependency:copy-dependencies "-DoutputDirectory=$1"
+            touch "$1/.done"' sh "$dir" "$KEEP"
+    ) 7>"$KEEP/fetch.lock"
+}
