@@ -39,16 +39,32 @@ struct bgw_embedded_broker;
 /* librdkafka's mock cluster in this process; `topics`: name:partitions pairs made at start. */
 BGW_MUST_CHECK enum bgw_status bgw_embedded_broker_create(struct bgw_embedded_broker **out, const char *const *topics,
                                                           const int *partitions, size_t count, struct bgw_buf *error);
+/* One more topic, while it runs. */
+BGW_MUST_CHECK enum bgw_status bgw_embedded_broker_add_topic(struct bgw_embedded_broker *b, const char *topic,
+                                                             int partitions, struct bgw_buf *error);
+/* Closes its port and its connections, or opens them again: for tests of an outage. */
+void bgw_embedded_broker_set_down(struct bgw_embedded_broker *b, bool down);
 const char *bgw_embedded_broker_address(const struct bgw_embedded_broker *b);
 void bgw_embedded_broker_destroy(struct bgw_embedded_broker **b);
 
 /* A small producer for `pub`, the demo ledger and tests. Own thread not needed: call poll now and then. */
 struct bgw_kafka_producer;
+
+/* one record to write; borrows everything */
+struct bgw_kafka_outgoing {
+    int32_t partition;           /* -1: by the key */
+    struct bgw_slice key, value; /* data NULL: null, a tombstone; not the same as empty */
+    struct bgw_slice h_tenant, h_v, h_traceparent; /* headers; data NULL: absent */
+};
 BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_create(struct bgw_kafka_producer **out, const struct bgw_config *config,
                                                          const char *bootstrap, struct bgw_buf *error);
+/* Takes a copy. BGW_FULL: too much waits to be sent, flush or poll and try again. BGW_TOO_LARGE. */
+BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_send_outgoing(struct bgw_kafka_producer *p, const char *topic,
+                                                                const struct bgw_kafka_outgoing *o);
 BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_send(struct bgw_kafka_producer *p, const char *topic,
                                                        struct bgw_slice key, struct bgw_slice value);
-/* Waits until everything is acknowledged. BGW_TIMEOUT, BGW_UNAVAILABLE. */
+/* Waits until everything is acknowledged. BGW_TIMEOUT; and what befell a record since the last flush: BGW_NOT_FOUND (no such
+ * topic), BGW_TOO_LARGE, BGW_UNAVAILABLE. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_flush(struct bgw_kafka_producer *p, int timeout_ms);
 void bgw_kafka_producer_poll(struct bgw_kafka_producer *p);
 void bgw_kafka_producer_destroy(struct bgw_kafka_producer **p);

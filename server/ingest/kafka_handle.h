@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kafka_handle: one librdkafka client. Hides how its properties are put together (what the gateway
+ * fixes, what it recommends, what the operator gave), where its log lines and errors go, and how
+ * it is ended in bounded time.
+ */
+#ifndef BGW_INGEST_KAFKA_HANDLE_H
+#define BGW_INGEST_KAFKA_HANDLE_H
+
+#include "bgw/buf.h"
+#include "bgw/config.h"
+#include "bgw/status.h"
+
+#include <librdkafka/rdkafka.h>
+
+/* What a client is for; a bit each, so that a row of settings can name several. */
+enum bgw_kafka_role {
+    BGW_KAFKA_CONSUMER = 1, /* reads partitions */
+    BGW_KAFKA_CONTROL = 2,  /* asks for metadata and offsets, on connections that no fetch blocks */
+    BGW_KAFKA_PRODUCER = 4,
+    BGW_KAFKA_BROKER = 8,   /* the mock cluster's host */
+};
+
+/* `config` may be NULL: no properties of an operator. Fills in `error` with a sentence that names the property at fault. */
+BGW_MUST_CHECK enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bgw_kafka_role role,
+                                                       const struct bgw_config *config,
+                                                       const char *bootstrap,
+                                                       struct bgw_buf *error);
+/* Any thread that is not one of the client's own. Everything taken from the client must have been given back. Waits at most
+ * `wait_ms`; a client that takes longer is left to end by itself, with a line in the log. */
+void bgw_kafka_handle_destroy(rd_kafka_t **rk, int wait_ms);
+/* Counts and logs an error by its name. A thread that is attached to the metrics. */
+void bgw_kafka_error_seen(rd_kafka_resp_err_t err, const char *text, int32_t partition);
+
+#endif
