@@ -43,11 +43,10 @@ install_packages() {
     stamp=$KEEP/packages-$(packages | cksum | tr -d ' ')
     [ ! -e "$stamp" ] || return 0
     missing=$(comm -23 <(packages | sort) \
-        <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '$1 == "ii" { print $2 }' | sort))
+        <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '$1 == "ii" { print $2 }' | sort) | xargs)
     if [ -n "$missing" ]; then
+        [ "$(id -u)" = 0 ] || no_root "packages are missing (sudo apt-get install --no-install-recommends $missing)"
         # shellcheck disable=SC2086 # a list of names
-        [ "$(id -u)" = 0 ] || no_root "packages are missing (sudo apt-get install --no-install-recommends $(echo $missing))"
-        # shellcheck disable=SC2086
         step packages env DEBIAN_FRONTEND=noninteractive sh -c \
             'apt-get update && apt-get install -y --no-install-recommends "$@"' sh $missing || exit 1
     fi
@@ -62,8 +61,9 @@ root_key() {
 
 make_root() {
     unshare -m true 2>/dev/null || no_root "mount namespaces are not allowed here"
-    LOGS=$CACHE/log
     (
+        # shellcheck disable=SC2034 # step's
+        LOGS=$CACHE/log
         flock -n 9 || { say "another ./dev is making the Debian 13 root; waiting"; flock 9; }
         [ ! -e "$ROOT" ] || exit 0
         say "making a Debian 13 root in $ROOT (once; some minutes and 2.5 GB)"
@@ -73,7 +73,6 @@ make_root() {
         step root-packages root_install "$ROOT.new" || exit 1
         mv "$ROOT.new" "$ROOT"
     ) 9>"$CACHE/lock" || exit 1
-    LOGS=$TOP/build/log
 }
 
 # The host's own Debian source; without one (another distribution) debootstrap's default.

@@ -32,8 +32,7 @@ run_suites() {
     raise_descriptors
     mkdir -p "$LOGS" && rm -f "$LOGS"/suite-*
     set -m # every background job is a process group, ended as one
-    # shellcheck disable=SC2064,SC2046
-    trap 'for job in $(jobs -p); do kill -- "-$job"; done 2>/dev/null; exit 130' INT TERM
+    trap end_jobs INT TERM
     case $suites in *integration*) fetch_for_integration & ;; esac
     # shellcheck disable=SC2046 # a list of presets
     for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
@@ -49,7 +48,14 @@ run_suites() {
         fi
     done
     wait
+    # shellcheck disable=SC2086 # a list of names
     sum_up $suites
+}
+
+end_jobs() {
+    local job
+    for job in $(jobs -p); do kill -- "-$job" 2>/dev/null; done
+    exit 130
 }
 
 raise_descriptors() {
@@ -140,7 +146,10 @@ sim_seeds() {
 
 suite_integration() {
     local status=0 out=$LOGS/integration.out
-    [ -e "$(venv)/.done" ] && [ -e "$(kafka_dist)/.done" ] || { echo "a download failed; see above"; return 1; }
+    if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ]; then
+        echo "a download failed; its log is in $LOGS"
+        return 1
+    fi
     BGW_BIN=$TOP/build/asan/bin/bgw BGW_RELEASE_BIN=$TOP/build/release/bin/bgw \
     BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -161,6 +170,7 @@ suite_integration() {
 venv() { echo "$KEEP/venv-$( (echo "$SYSTEM"; cat "$TOP/tests/integration/requirements.txt") | sha256sum | cut -c1-12)"; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
 
+# shellcheck disable=SC2016 # expanded by the shell in the box
 fetch_for_integration() {
     local dir
     (

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is enumerated once, and the pages that must say the same: metrics and configuration keys."""
+
+import re
+
+METRICS = ("server/base/metrics.def", "docs/metrics.md")
+CONFIG = ("server/config/config.def", "docs/configuration.md")
+
+
+def metrics_are_documented(files, _remarks):
+    table, page = METRICS
+    if table not in files.names or page not in files.names:
+        return
+    rows = re.findall(r'BGW_(COUNTER|GAUGE|HISTOGRAM)\(\s*[^,]+,\s*"([a-z_:]+)"', files.text(table))
+    names = {name for _, name in rows}
+    series = names | {n + s for k, n in rows if k == "HISTOGRAM" for s in ("_bucket", "_sum", "_count")}
+    said = set(re.findall(r"\b(?:bgw|signalr)_[a-z0-9_]*[a-z0-9]\b", files.text(page)))
+    for name in sorted(names):
+        yield f"{page}: {name}", [] if name in said else [f"is in {table} and not on the page"]
+    for name in sorted(said - names):
+        yield f"{page}: {name}", [] if name in series else [f"is on the page and not in {table}"]
+
+
+def configuration_is_documented(files, _remarks):
+    table, page = CONFIG
+    if table not in files.names or page not in files.names:
+        return
+    rows = re.findall(r'^BGW_CONFIG_(?:STR|INT|BOOL)\(\w+,\s*"([A-Z0-9_]+)",\s*"([a-z0-9-]+)"',
+                      files.text(table), re.M)
+    keys, text = {key for key, _ in rows}, files.text(page)
+    said = set(re.findall(r"\bBGW_[A-Z0-9_]*[A-Z0-9]\b", text))
+    for key, flag in rows:
+        bad = [] if re.search(rf"\b{key}\b", text) else [f"is in {table} and not on the page"]
+        if f"--{flag}" not in text:
+            bad.append(f"its flag --{flag} is not on the page")
+        yield f"{page}: {key}", bad
+    for key in sorted(said - keys):
+        known = key.removesuffix("_FILE") in keys
+        yield f"{page}: {key}", [] if known else [f"is on the page and not in {table}"]
+
+
+def container_is_fed_by_the_list(files, _remarks):
+    """The Dockerfile is not built here; what can be seen without that is checked."""
+    name, rows = "deploy/Dockerfile", files.lines("deploy/packages")
+    text = files.text(name)
+    stages = [line.split() for line in rows if line and not line.startswith("#")]
+    yield f"{name}: USER", [] if re.search(r"^USER (?!root)\w+$", text.split("FROM")[-1], re.M) else ["runs as root"]
+    yield f"{name}: trixie", [] if set(re.findall(r"^FROM (\S+)", text, re.M)) == {"debian:trixie-slim"} else [
+        "is not made of debian:trixie-slim alone"]
+    named = [p[0] for p in stages if re.search(rf"(?<![\w/.-]){re.escape(p[0])}(?![\w.-])",
+                                               re.sub(r"^#.*$", "", text, flags=re.M)) and p[0] not in ("cmake", "file")]
+    yield f"{name}: packages", [f"names {p} itself; deploy/packages is the list" for p in named]
+    yield "deploy/packages", [f"{' '.join(p)}: not `name build|run|test`" for p in stages
+                              if len(p) != 2 or p[1] not in ("build", "run", "test")]
+
+
+RULES = (container_is_fed_by_the_list, metrics_are_documented, configuration_is_documented)
