@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gateway_hub: the hub's thread: loop, command mailbox, the pure hub, the Kafka source and the
+ * reader, wired together. Private to the gateway.
+ */
+#ifndef BGW_GATEWAY_HUB_H
+#define BGW_GATEWAY_HUB_H
+
+#include "bgw/config.h"
+#include "bgw/health.h"
+#include "bgw/hub.h"
+#include "bgw/mailbox.h"
+
+struct bgw_hub_host; /* main thread, except what says otherwise */
+
+struct bgw_hub_host_config {
+    const struct bgw_config *config;
+    const struct bgw_feed *feed; /* feed 0 */
+    const char *bootstrap;
+    bool broker_is_embedded;
+    void (*ready)(void *arg); /* hub thread, once */
+    void *arg;
+};
+
+/* The loop and the mailbox: what the workers need before there is a hub. */
+BGW_MUST_CHECK enum bgw_status bgw_hub_host_create(struct bgw_hub_host **out,
+                                                   const struct bgw_hub_host_config *config);
+struct bgw_mailbox *bgw_hub_host_mailbox(struct bgw_hub_host *h);
+/* The hub over the workers' relays, and its sources. Copies the array. */
+BGW_MUST_CHECK enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, struct bgw_relay *const *relays,
+                                                    size_t count, struct bgw_buf *error);
+BGW_MUST_CHECK enum bgw_status bgw_hub_host_start(struct bgw_hub_host *h); /* the thread */
+/* Any thread, once connected: ready, reason, degraded. */
+void bgw_hub_host_health(struct bgw_hub_host *h, struct bgw_health *out);
+bool bgw_hub_host_ready(const struct bgw_hub_host *h); /* any thread */
+/* Ends the thread and everything that `connect` made: before the workers go. Nothing more enters afterwards. */
+void bgw_hub_host_stop(struct bgw_hub_host *h);
+void bgw_hub_host_destroy(struct bgw_hub_host **h); /* after the workers */
+
+#endif
