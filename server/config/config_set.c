@@ -121,7 +121,7 @@ enum bgw_status bgw_config_read_file(struct bgw_config_loader *l, const char *wh
     }
     enum bgw_status status = BGW_OK;
     char chunk[4096];
-    for (size_t n; (n = fread(chunk, 1, sizeof(chunk), f)) > 0;)
+    for (size_t n; !out->failed && (n = fread(chunk, 1, sizeof(chunk), f)) > 0;)
         bgw_buf_append(out, bgw_slice_of(chunk, n));
     if (ferror(f)) {
         bgw_buf_appendf(l->error, "%s: cannot read %s: %s.", who, path, strerror(errno));
