@@ -66,7 +66,9 @@ struct bgw_hub_config {
     size_t keys_max; /* 0: unlimited */
     int64_t retry_min_ms, retry_max_ms; /* pace of asking again for watched slots without a proven value */
     int64_t reread_ms;                  /* second read after an invalidation without version: 1000 */
-    int64_t barrier_batch_ms, barrier_max_ms; /* 20, 250 */
+    int64_t barrier_batch_ms; /* one watermark query for all that came within it: 20 */
+    int64_t barrier_max_ms;   /* a query that was not answered by then is asked again: 250 */
+    uint64_t jitter_seed;     /* spreads retries; the same seed gives the same run */
 };
 
 BGW_MUST_CHECK enum bgw_status bgw_hub_create(struct bgw_hub **out, const struct bgw_hub_config *config,
@@ -84,14 +86,16 @@ void bgw_hub_on_position(struct bgw_hub *hub, uint8_t feed, int32_t partition, i
 /* The end of a partition, as it was at asked_mono_ms or later. query 0: the one-second proof. */
 void bgw_hub_on_watermark(struct bgw_hub *hub, uint8_t feed, uint64_t query, int32_t partition, int64_t end_offset,
                           int64_t asked_mono_ms, struct bgw_now now);
-/* The position is lost or the broker said so: the partition's slots are stale until proved again. */
+/* The position is lost or the broker said so: the partition's slots are stale until proved again. The next record or
+ * bgw_hub_on_position says where it goes on, which may be further back. */
 void bgw_hub_on_gap(struct bgw_hub *hub, uint8_t feed, int32_t partition, struct bgw_now now);
 
 void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_slot_name *name, bool any_tenant,
                            bool has_v, uint64_t v, struct bgw_now now);
 void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *f, struct bgw_now now);
 void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, struct bgw_now now);
-/* Deadlines (freshness, retries, barriers). Returns ms until it wants to be called again. */
+/* Deadlines (freshness, retries, barriers). Called in every turn, after its events; returns ms until it wants to be
+ * called again if nothing happens. */
 int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now);
 /* End of a turn: seals the relays. */
 void bgw_hub_flush(struct bgw_hub *hub);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub: life of the hub, the shards' commands and the turn. Hides how a watch joins the stream of
+ * updates. Called on the hub thread. Invariant: what a watcher gets first is what the book holds at
+ * that place of the sequence, and every later change follows it through the same relay.
+ */
+#include "core.h"
+
+#include "bgw/assert.h"
+#include "bgw/metrics.h"
+
+#include <stdlib.h>
+
+#define TICK_MAX_MS 1000
+#define CARES_MAX SIZE_MAX /* bounded by the watched slots, which the shards bound */
+
+enum bgw_status bgw_hub_create(struct bgw_hub **out, const struct bgw_hub_config *config,
+                               const struct bgw_hub_ops *ops)
+{
+    BGW_ASSERT(config->feed_count > 0 && config->feed_count <= BGW_FEEDS_MAX);
+    BGW_ASSERT(config->shard_count > 0 && config->shard_count <= BGW_SHARDS_MAX);
+    BGW_ASSERT(config->retry_min_ms > 0 && config->retry_max_ms >= config->retry_min_ms);
+    BGW_ASSERT(config->retry_max_ms <= INT32_MAX);
+    BGW_ASSERT(ops->fetch && ops->ask_watermark);
+    struct bgw_hub *hub = calloc(1, sizeof(*hub));
+    if (!hub)
+        return BGW_NO_MEMORY;
+    hub->config = *config;
+    hub->ops = *ops;
+    hub->random = config->jitter_seed;
+    book_init(&hub->book, config->keys_max);
+    bgw_pool_init(&hub->care_pool, sizeof(struct care), CARES_MAX);
+    bgw_map_init(&hub->in_flight, SIZE_MAX);
+    for (size_t i = 0; i < config->feed_count; i++) {
+        hub->streams[i].feed = &config->feeds[i];
+        hub->streams[i].worst = BGW_STATE_STALE;
+        bgw_list_init(&hub->streams[i].loose);
+    }
+    *out = hub;
+    return BGW_OK;
+}
+
+void bgw_hub_destroy(struct bgw_hub **h)
+{
+    struct bgw_hub *hub = *h;
+    if (!hub)
+        return;
+    bgw_metric_add(BGW_M_FETCHES_IN_FLIGHT, -(int64_t)hub->in_flight.count);
+    bgw_map_deinit(&hub->in_flight);
+    book_deinit(&hub->book);
+    bgw_pool_deinit(&hub->care_pool);
+    barrier_deinit(hub);
+    for (size_t i = 0; i < hub->config.feed_count; i++)
+        free(hub->streams[i].partitions);
+    free(hub);
+    *h = NULL;
+}
+
+void hub_set_now(struct bgw_hub *hub, struct bgw_now now)
+{
+    if (!hub->started)
+        bgw_wheel_init(&hub->wheel, now.mono_ms);
+    hub->started = true;
+    BGW_ASSERT(now.mono_ms >= hub->now.mono_ms || hub->now.mono_ms == 0);
+    hub->now = now;
+}
+
+struct stream *hub_stream(struct bgw_hub *hub, uint8_t feed)
+{
+    BGW_ASSERT(feed < hub->config.feed_count);
+    return &hub->streams[feed];
+}
+
+/* ---- commands ---- */
+
+/* The book has no room for it, which is no statement about the key. */
+static void tell_no_room(struct bgw_hub *hub, const struct bgw_hub_command *c, bgw_part part)
+{
+    struct bgw_relay_mark nowhere = {0};
+    uint64_t epoch = hub->streams[c->name.feed].epoch;
+    bgw_relay_put(hub->config.relays[c->shard], &nowhere,
+                  &(struct bgw_relay_entry){
+                      .group = c->group,
+                      .part = part,
+                      .state = BGW_STATE_UNKNOWN,
+                      .reason = BGW_REASON_SOURCE_UNAVAILABLE,
+                      .answered = true,
+                      .version.epoch = epoch ? epoch : EPOCH_UNASSIGNED,
+                  });
+}
+
+/* The slot is told as it is; an unknown one is asked for, and told again when the answer is there. */
+static void answer_wanted(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
+{
+    struct cell *cell = watch_cell(w, s);
+    struct care *c = s->care;
+    s->flags |= SLOT_WANTED;
+    cell->wanted = true;
+    if (slot_unknown(s)) {
+        cell->bypassed = false;
+        cell->waiting = true;
+        cell->wait_generation = c->generation;
+    }
+    tell_watch(hub, k, s, w);
+    if (slot_unknown(s))
+        fetch_start(hub, c);
+    else
+        fetch_if_needed(hub, c);
+}
+
+static void answer_known(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
+{
+    if (s->flags & SLOT_EVICTED) {
+        answer_wanted(hub, k, s, w);
+    } else if (!slot_unknown(s)) {
+        tell_watch(hub, k, s, w);
+        fetch_if_needed(hub, s->care);
+    }
+}
+
+static void watch(struct bgw_hub *hub, const struct bgw_hub_command *c)
+{
+    struct key *k;
+    struct slot *wanted = NULL;
+    const struct stream *st = hub_stream(hub, c->name.feed);
+    bgw_part part = c->name.part ? c->name.part : st->feed->default_part;
+    if (book_find_or_add(&hub->book, &c->name, &k) != BGW_OK) {
+        tell_no_room(hub, c, part);
+        return;
+    }
+    struct watch *w = key_attach(&hub->book, k, c->shard, c->group);
+    BGW_ASSERT(w); /* without memory for a promise there is nothing honest left to do */
+    bool room = key_find_or_add(&hub->book, k, part, KEY_SLOTS_WANTED, &wanted) == BGW_OK;
+    for (struct slot *s = k->slot_count ? &k->first : NULL; s; s = s->next) {
+        struct care *care = care_of(hub, k, s);
+        if (!bgw_list_linked(&care->in_stream))
+            care_attach(hub, care);
+        if (s != wanted)
+            answer_known(hub, k, s, w);
+    }
+    if (room)
+        answer_wanted(hub, k, wanted, w);
+    else
+        tell_no_room(hub, c, part);
+}
+
+static void unwatch(struct bgw_hub *hub, const struct bgw_hub_command *c)
+{
+    struct key *k = book_find(&hub->book, &c->name);
+    if (!k || !key_detach(&hub->book, k, c->shard, c->group) || k->watches)
+        return;
+    for (struct slot *s = k->slot_count ? &k->first : NULL; s; s = s->next) {
+        s->flags &= (uint16_t)~SLOT_WANTED;
+        fetches_stop_watching(hub, s);
+    }
+    key_prune(&hub->book, k);
+}
+
+void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, struct bgw_now now)
+{
+    hub_set_now(hub, now);
+    hub->seq++;
+    BGW_ASSERT(c->shard < hub->config.shard_count);
+    switch ((enum bgw_hub_command_kind)c->kind) {
+    case BGW_HUB_WATCH:
+        watch(hub, c);
+        break;
+    case BGW_HUB_UNWATCH:
+        unwatch(hub, c);
+        break;
+    case BGW_HUB_BARRIER:
+        barrier_collect(hub, c->shard, c->ticket, c->refresh);
+        break;
+    }
+}
+
+/* ---- the turn ---- */
+
+int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now)
+{
+    hub_set_now(hub, now);
+    bgw_wheel_advance(&hub->wheel, now.mono_ms);
+    int64_t wait = bgw_wheel_wait_ms(&hub->wheel, TICK_MAX_MS);
+    int64_t freshness = freshness_tick(hub), barriers = barrier_tick(hub);
+    if (freshness < wait)
+        wait = freshness;
+    return barriers < wait ? barriers : wait;
+}
+
+void bgw_hub_flush(struct bgw_hub *hub)
+{
+    for (size_t i = 0; i < hub->config.shard_count; i++)
+        bgw_relay_seal(hub->config.relays[i], hub->seq, hub->streams[0].epoch);
+    bgw_metric_add(BGW_M_HUB_EVENTS, (int64_t)(hub->seq - hub->seq_counted));
+    hub->seq_counted = hub->seq;
+    bgw_metric_set(BGW_M_BOOK_SLOTS, (int64_t)hub->book.slot_count);
+    bgw_metric_set(BGW_M_BOOK_KEYS, (int64_t)hub->book.keys.count);
+    bgw_metric_set(BGW_M_READY, bgw_hub_ready(hub));
+}
+
+bool bgw_hub_ready(const struct bgw_hub *hub)
+{
+    for (size_t i = 0; i < hub->config.feed_count; i++)
+        if (!hub->streams[i].ready)
+            return false;
+    return true;
+}
+
+static void look_at_partition(const struct partition *p, struct bgw_hub_view *view)
+{
+    if (p->end_seen > p->position)
+        view->lag_records += p->end_seen - p->position;
+    if (view->partitions == 0 || p->proved_ms < view->oldest_proof_mono_ms)
+        view->oldest_proof_mono_ms = p->proved_ms;
+    if (p->state > view->worst_state)
+        view->worst_state = p->state;
+    view->partitions++;
+}
+
+void bgw_hub_look(const struct bgw_hub *hub, struct bgw_hub_view *view)
+{
+    *view = (struct bgw_hub_view){
+        .keys = hub->book.keys.count,
+        .slots = hub->book.slot_count,
+        .watched_keys = hub->book.watched_keys,
+        .fetches_in_flight = hub->in_flight.count,
+        .hub_seq = hub->seq,
+    };
+    for (size_t i = 0; i < hub->config.feed_count; i++) {
+        const struct stream *st = &hub->streams[i];
+        for (size_t n = 0; n < st->partition_count; n++)
+            look_at_partition(&st->partitions[n], view);
+        if (st->partition_count == 0)
+            view->worst_state = BGW_STATE_STALE;
+    }
+}

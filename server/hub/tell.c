@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tell: from the book to the relays. Hides how a slot's own trouble and its partition's proof add
+ * up to one state, and who is told of what. Called by the other files of hub/, on the hub thread.
+ * Invariants: whoever watches a key is told every change of its slots that hold a value; `unknown`
+ * is told only to those who named the slot; a state is never better than what can be proved.
+ */
+#include "core.h"
+
+#include "bgw/assert.h"
+#include "bgw/bugs.h"
+#include "bgw/metrics.h"
+
+struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k, const struct slot *s)
+{
+    uint64_t epoch = hub->streams[k->feed].epoch;
+    return (struct bgw_version){
+        .epoch = epoch ? epoch : EPOCH_UNASSIGNED,
+        .seq = s->seq,
+        .read = s->flags & SLOT_NUMBERED ? s->read_high : 0,
+    };
+}
+
+static const struct partition *slot_partition(const struct stream *st, const struct slot *s)
+{
+    bool known = s->partition >= 0 && (size_t)s->partition < st->partition_count;
+    return known ? &st->partitions[s->partition] : NULL;
+}
+
+static int64_t slot_proved_ms(const struct stream *st, const struct slot *s)
+{
+    const struct partition *p = slot_partition(st, s);
+    if (p)
+        return p->proved_ms;
+    int64_t oldest = st->partition_count ? INT64_MAX : 0;
+    for (size_t i = 0; i < st->partition_count; i++)
+        if (st->partitions[i].proved_ms < oldest)
+            oldest = st->partitions[i].proved_ms;
+    return oldest;
+}
+
+static enum bgw_slot_state trouble_state(enum trouble t, enum bgw_state_reason *reason)
+{
+    switch (t) {
+    case TROUBLE_NONE:
+        break;
+    case TROUBLE_INVALIDATED:
+    case TROUBLE_READ_NEWER:
+        *reason = BGW_REASON_REREAD;
+        return BGW_STATE_DELAYED;
+    case TROUBLE_EPOCH:
+        *reason = BGW_REASON_NEW_EPOCH;
+        return BGW_STATE_STALE;
+    case TROUBLE_UNREADABLE:
+        *reason = BGW_REASON_UNREADABLE_RECORD;
+        return BGW_STATE_STALE;
+    }
+    *reason = BGW_REASON_NONE;
+    return BGW_STATE_FRESH;
+}
+
+enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, const struct slot *s,
+                               enum bgw_state_reason *reason)
+{
+    *reason = BGW_REASON_NONE;
+    if (s->flags & SLOT_REMOVED)
+        return BGW_STATE_REMOVED;
+    if (!s->value) {
+        *reason = s->care ? s->care->unknown_reason : BGW_REASON_NONE;
+        return BGW_STATE_UNKNOWN;
+    }
+    const struct stream *st = &hub->streams[k->feed];
+    const struct partition *p = slot_partition(st, s);
+    enum bgw_slot_state stream = p ? p->state : st->worst;
+    enum bgw_slot_state own = trouble_state(s->trouble, reason);
+    if (own >= stream)
+        return own;
+    *reason = BGW_REASON_SOURCE_LAGGING;
+    return stream;
+}
+
+static void put(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w,
+                const struct news *news)
+{
+    enum bgw_state_reason reason;
+    struct cell *cell = watch_cell(w, s);
+    if (!slot_unknown(s))
+        cell->waiting = cell->bypassed = false;
+    struct bgw_relay_entry e = {
+        .group = w->group,
+        .part = s->part,
+        .state = (uint8_t)slot_state(hub, k, s, &reason),
+        .answered = !cell->waiting,
+        .restamped = news->restamped,
+        .records = news->records,
+        .version = slot_version(hub, k, s),
+        .value = s->flags & SLOT_REMOVED ? NULL : bgw_blob_acquire(s->value),
+        .proved_mono_ms = slot_proved_ms(&hub->streams[k->feed], s),
+        .ingest_ns = news->ingest_ns,
+    };
+    e.reason = (uint8_t)reason;
+    bgw_relay_put(hub->config.relays[w->shard], &cell->mark, &e);
+}
+
+static void count_change(enum bgw_slot_state state)
+{
+    bgw_metric_add((enum bgw_metric)(BGW_M_STATE_CHANGES_FRESH + (int)state), 1);
+}
+
+_Static_assert(BGW_M_STATE_CHANGES_REMOVED == BGW_M_STATE_CHANGES_FRESH + (int)BGW_STATE_REMOVED,
+               "the rows of bgw_state_changes_total are in the order of the states");
+
+static void remember_told(struct bgw_hub *hub, struct key *k, struct slot *s)
+{
+    enum bgw_state_reason reason;
+    enum bgw_slot_state state = slot_state(hub, k, s, &reason);
+    if (!s->care)
+        return;
+    if (s->care->told_state != state)
+        count_change(state);
+    s->care->told_state = (uint8_t)state;
+    s->care->told_reason = (uint8_t)reason;
+}
+
+void tell_slot(struct bgw_hub *hub, struct key *k, struct slot *s, const struct news *news)
+{
+    for (struct watch *w = k->watches; w; w = w->next) {
+        struct cell *cell = watch_cell(w, s);
+        if (slot_unknown(s) && (!cell->wanted || cell->bypassed))
+            continue;
+        put(hub, k, s, w, news);
+    }
+    remember_told(hub, k, s);
+}
+
+void tell_watch(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
+{
+    put(hub, k, s, w, &(struct news){0});
+    remember_told(hub, k, s);
+}
+
+void tell_state(struct bgw_hub *hub, struct care *c)
+{
+    enum bgw_state_reason reason;
+    enum bgw_slot_state state = slot_state(hub, c->key, c->slot, &reason);
+    if (state == c->told_state && reason == c->told_reason)
+        return;
+    if (BGW_BUG("stale_never_told") && state != BGW_STATE_FRESH)
+        return;
+    tell_slot(hub, c->key, c->slot, &(struct news){0});
+}
