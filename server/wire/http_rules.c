@@ -81,14 +81,18 @@ enum bgw_refusal bgw_http_rules_line(struct http_head *h, struct bgw_http_reques
     r->method = method_of(word[0]);
     r->http10 = bgw_slice_eq(word[2], BGW_SLICE("HTTP/1.0"));
     if (!r->http10 && !bgw_slice_eq(word[2], BGW_SLICE("HTTP/1.1"))) {
-        bool version = word[2].len > 5 && memcmp(word[2].data, "HTTP/", 5) == 0;
+        bool version = word[2].len == 8 && memcmp(word[2].data, "HTTP/", 5) == 0;
         return version ? BGW_REFUSAL_BAD_VERSION : BGW_REFUSAL_BAD_REQUEST_LINE;
     }
+    if (r->method == BGW_HTTP_OTHER)
+        return BGW_REFUSAL_METHOD;
+    if (word[1].data[0] != '/' && !bgw_slice_eq(word[1], BGW_SLICE("*")) && !memmem(word[1].data, word[1].len, "://", 3))
+        return BGW_REFUSAL_BAD_TARGET;
     for (size_t i = 0; i < word[1].len; i++) {
         if (!target_char((unsigned char)word[1].data[i]))
             return BGW_REFUSAL_BAD_TARGET;
     }
-    return r->method == BGW_HTTP_OTHER ? BGW_REFUSAL_METHOD : BGW_REFUSAL_NONE;
+    return BGW_REFUSAL_NONE;
 }
 
 /* The target again, now that the buffer does not move any more. http://host/path must name `host`. */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api: which path answers what on the client port. Hides the table of routes and the static files.
+ * Called by conn with a whole request; shard thread only.
+ */
+#ifndef BGW_WIRE_API_H
+#define BGW_WIRE_API_H
+
+#include "bgw/config.h"
+#include "bgw/health.h"
+#include "bgw/http.h"
+
+struct bgw_api { /* immutable after start */
+    const struct bgw_config *config;
+    const char *version;
+    const char *demo_token;
+    void (*health)(void *arg, struct bgw_health *out);
+    void *health_arg;
+};
+
+#define BGW_REPLY_MAX (16u << 20) /* of one response: the largest static file, and its header */
+
+enum bgw_api_result {
+    BGW_API_REPLIED,
+    BGW_API_CLOSE,   /* replied, and the connection ends with it */
+    BGW_API_UPGRADE, /* GET /ws: conn's */
+};
+
+/* Appends a whole response. `last`: the connection is to end with it whatever the client wants. */
+enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_http_request *r, bool last,
+                                   struct bgw_buf *out, struct bgw_now now);
+
+/* ---- static.c ---- */
+struct bgw_page {
+    struct bgw_slice body;
+    struct bgw_buf loaded; /* holds the body of a file from web_root */
+    const char *content_type;
+    char etag[24];
+};
+/* Finds the file of a decoded path ("/" is "/index.html"). web_root empty: the built-in page. False: there is none.
+ * The caller deinits `loaded`. */
+bool bgw_static_find(const char *web_root, struct bgw_slice path, struct bgw_page *out);
+
+#endif

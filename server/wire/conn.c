@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn: a connection's life and its HTTP part. Hides which of a connection's few deadlines runs and
+ * what stops reading: a response that is not out, a choked session, a key that is being fetched.
+ * Called by the worker (transport and shard callbacks) on the shard's thread. Invariant: responses
+ * leave in the order of their requests, and the next request is parsed when its predecessor's
+ * response is with the kernel.
+ */
+#include "conn_private.h"
+
+#include "bgw/assert.h"
+#include "bgw/metrics.h"
+
+#include <stdlib.h>
+
+#define REQUEST_BODY_MAX 65536u /* read and dropped: no route takes one */
+#define STASH_MAX BGW_CONN_STASH_MAX
+#define OUT_MAX (20u << 20)
+
+/* ---- host ---- */
+
+void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
+{
+    bgw_pool_init(&h->pool, sizeof(struct bgw_conn), conns_max);
+    bgw_list_init(&h->all);
+    bgw_list_init(&h->waiting);
+    bgw_buf_init(&h->out, BGW_REPLY_MAX);
+}
+
+void bgw_conn_host_deinit(struct bgw_conn_host *h)
+{
+    BGW_ASSERT(bgw_list_empty(&h->all));
+    bgw_buf_deinit(&h->out);
+    bgw_pool_deinit(&h->pool);
+}
+
+struct bgw_now conn_now(const struct bgw_conn *c)
+{
+    return bgw_loop_now(c->host->loop);
+}
+
+void conn_arm(struct bgw_conn *c, int64_t after_ms)
+{
+    bgw_wheel_arm(bgw_loop_wheel(c->host->loop), &c->timer, conn_now(c).mono_ms + after_ms);
+}
+
+/* ---- sending ---- */
+
+static struct bgw_buf *buf_make(size_t len_max)
+{
+    struct bgw_buf *b = malloc(sizeof(*b));
+    if (b)
+        bgw_buf_init(b, len_max);
+    return b;
+}
+
+static void buf_drop(struct bgw_buf **b)
+{
+    if (*b)
+        bgw_buf_deinit(*b);
+    free(*b);
+    *b = NULL;
+}
+
+/* Keeps bytes in *to. False: too much, or no memory. */
+static bool keep(struct bgw_buf **to, struct bgw_slice bytes, size_t len_max)
+{
+    if (!*to)
+        *to = buf_make(len_max);
+    if (!*to)
+        return false;
+    bgw_buf_append(*to, bytes);
+    return !(*to)->failed;
+}
+
+void conn_send(struct bgw_conn *c, struct bgw_slice bytes)
+{
+    if (c->state == CONN_DONE || !bytes.len)
+        return;
+    if (!c->out && !bgw_socket_buffered(c->sock))
+        (void)bgw_socket_send(c->sock, bytes);
+    else if (!keep(&c->out, bytes, OUT_MAX))
+        conn_abort(c);
+}
+
+static void flush_out(struct bgw_conn *c)
+{
+    struct bgw_buf *out = c->out;
+    if (!out || bgw_socket_buffered(c->sock))
+        return;
+    c->out = NULL;
+    (void)bgw_socket_send(c->sock, bgw_buf_slice(out));
+    buf_drop(&out);
+}
+
+enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes)
+{
+    struct bgw_conn *c = conn;
+    (void)arg;
+    conn_send(c, bytes);
+    bool held = c->state == CONN_DONE || c->out || bgw_socket_buffered(c->sock);
+    return held ? BGW_SENT_BUFFERED : BGW_SENT_ALL;
+}
+
+/* ---- ending ---- */
+
+static void end_session(struct bgw_conn *c)
+{
+    struct bgw_session *session = c->session;
+    c->session = NULL;
+    if (session)
+        bgw_session_close(c->host->native.shard, session);
+}
+
+void conn_drop_key_wait(struct bgw_conn *c)
+{
+    if (c->key_wait)
+        bgw_blob_release(c->key_wait->message);
+    free(c->key_wait);
+    c->key_wait = NULL;
+}
+
+static void drop_all(struct bgw_conn *c)
+{
+    bgw_wheel_cancel(bgw_loop_wheel(c->host->loop), &c->timer);
+    bgw_list_remove(&c->wait_link);
+    bgw_http_reader_destroy(&c->reader);
+    conn_drop_key_wait(c);
+    buf_drop(&c->stash);
+}
+
+void conn_finish(struct bgw_conn *c)
+{
+    if (c->state == CONN_DONE)
+        return;
+    c->stop = true;
+    drop_all(c);
+    end_session(c);
+    if (c->out) { /* the last words wait for the socket: `writable` comes here again */
+        c->state = CONN_CLOSING;
+        c->finishing = true;
+        conn_arm(c, c->host->close_ms);
+        return;
+    }
+    c->state = CONN_DONE;
+    bgw_socket_pause(c->sock, false); /* the linger reads on, and drops */
+    bgw_socket_finish(c->sock);
+}
+
+/* Also from inside the shard: the session goes when the socket is gone. */
+void conn_abort(struct bgw_conn *c)
+{
+    if (c->state == CONN_DONE)
+        return;
+    c->state = CONN_DONE;
+    c->stop = true;
+    drop_all(c);
+    bgw_socket_abort(c->sock);
+}
+
+static const struct {
+    uint16_t code;
+    enum bgw_metric counter;
+} close_counters[] = {
+    {1000, BGW_M_CLOSES_1000}, {1001, BGW_M_CLOSES_1001}, {1002, BGW_M_CLOSES_1002}, {1003, BGW_M_CLOSES_1003},
+    {1006, BGW_M_CLOSES_1006}, {1007, BGW_M_CLOSES_1007}, {1009, BGW_M_CLOSES_1009}, {3001, BGW_M_CLOSES_3001},
+    {3005, BGW_M_CLOSES_3005}, {3008, BGW_M_CLOSES_3008}, {3012, BGW_M_CLOSES_3012}, {3013, BGW_M_CLOSES_3013},
+    {3500, BGW_M_CLOSES_3500}, {3501, BGW_M_CLOSES_3501}, {3504, BGW_M_CLOSES_3504}, {3507, BGW_M_CLOSES_3507},
+    {3510, BGW_M_CLOSES_3510},
+};
+
+static void count_close(const struct bgw_conn *c)
+{
+    enum bgw_metric counter = BGW_M_CLOSES_OTHER;
+    uint16_t code = c->close_code ? c->close_code : 1006;
+    for (size_t i = 0; i < sizeof(close_counters) / sizeof(*close_counters); i++) {
+        if (close_counters[i].code == code)
+            counter = close_counters[i].counter;
+    }
+    bgw_metric_add(counter, 1);
+    bgw_metric_add(BGW_M_SIGNALR_CONNECTIONS, -1);
+    bgw_metric_observe_us(BGW_M_SIGNALR_DURATION, (conn_now(c).mono_ms - c->opened_ms) * 1000);
+}
+
+void bgw_conn_closed(void *conn)
+{
+    struct bgw_conn *c = conn;
+    c->state = CONN_DONE;
+    drop_all(c);
+    end_session(c);
+    buf_drop(&c->out);
+    if (c->upgraded) {
+        count_close(c);
+        bgw_ws_decoder_deinit(&c->decoder);
+    }
+    bgw_list_remove(&c->link);
+    bgw_pool_give(&c->host->pool, c);
+}
+
+/* ---- deadlines ---- */
+
+static void on_http_deadline(struct bgw_conn *c)
+{
+    if (bgw_socket_buffered(c->sock)) { /* a response is on its way: the transport judges stalls */
+        conn_arm(c, c->host->idle_ms);
+        return;
+    }
+    if (c->reader || !c->served) {
+        bgw_buf_clear(&c->host->out);
+        bgw_http_refuse(&c->host->out, BGW_REFUSAL_TIMEOUT, NULL, false, conn_now(c));
+        conn_send(c, bgw_buf_slice(&c->host->out));
+    }
+    conn_finish(c);
+}
+
+static void on_timer(struct bgw_timer *timer, int64_t now_ms)
+{
+    struct bgw_conn *c = BGW_CONTAINER(timer, struct bgw_conn, timer);
+    (void)now_ms;
+    bgw_shard_set_now(c->host->native.shard, conn_now(c));
+    if (c->state == CONN_HTTP)
+        on_http_deadline(c);
+    else
+        conn_ws_deadline(c);
+}
+
+/* ---- reading ---- */
+
+void *bgw_conn_opened(void *host, struct bgw_socket *sock, const char *peer)
+{
+    struct bgw_conn_host *h = host;
+    struct bgw_conn *c = bgw_pool_take(&h->pool);
+    (void)peer;
+    if (!c)
+        return NULL;
+    c->host = h;
+    c->sock = sock;
+    bgw_list_init(&c->wait_link);
+    bgw_list_push_back(&h->all, &c->link);
+    bgw_timer_init(&c->timer, on_timer);
+    conn_arm(c, h->header_ms);
+    return c;
+}
+
+bool conn_may_read(const struct bgw_conn *c)
+{
+    if (c->finishing)
+        return false;
+    if (c->out || bgw_socket_buffered(c->sock))
+        return c->state == CONN_CLOSING; /* only the peer's close frame is of interest */
+    switch (c->state) {
+    case CONN_HTTP:
+    case CONN_CLOSING:
+        return true;
+    case CONN_OPEN:
+        return !bgw_session_choked(c->session);
+    default:
+        return false;
+    }
+}
+
+void conn_wait(struct bgw_conn *c)
+{
+    if (c->state == CONN_DONE)
+        return;
+    bgw_socket_pause(c->sock, true);
+    if (!bgw_list_linked(&c->wait_link))
+        bgw_list_push_back(&c->host->waiting, &c->wait_link);
+}
+
+static void refuse_request(struct bgw_conn *c)
+{
+    enum bgw_refusal why = bgw_http_reader_refusal(c->reader);
+    const struct bgw_http_request *r = bgw_http_reader_request(c->reader);
+    bgw_buf_clear(&c->host->out);
+    bgw_http_refuse(&c->host->out, why, why == BGW_REFUSAL_METHOD ? "Allow: GET, HEAD, OPTIONS\r\n" : NULL,
+                    r->method == BGW_HTTP_HEAD, conn_now(c));
+    conn_send(c, bgw_buf_slice(&c->host->out));
+    conn_finish(c);
+}
+
+static void answer_request(struct bgw_conn *c)
+{
+    struct bgw_conn_host *h = c->host;
+    bgw_buf_clear(&h->out);
+    enum bgw_api_result result =
+        bgw_api_answer(&h->api, bgw_http_reader_request(c->reader), h->draining, &h->out, conn_now(c));
+    if (result == BGW_API_UPGRADE) {
+        conn_ws_upgrade(c);
+        return;
+    }
+    c->served = true;
+    bgw_http_reader_destroy(&c->reader);
+    if (h->out.failed) { /* no memory for the response: nothing of it went out */
+        conn_abort(c);
+        return;
+    }
+    conn_send(c, bgw_buf_slice(&h->out));
+    if (result == BGW_API_CLOSE)
+        conn_finish(c);
+    else
+        conn_arm(c, h->idle_ms);
+    if (h->out.cap > 65536) { /* a large file went by: its memory is not kept */
+        bgw_buf_deinit(&h->out);
+        bgw_buf_init(&h->out, BGW_REPLY_MAX);
+    }
+}
+
+static size_t feed_http(struct bgw_conn *c, struct bgw_slice bytes)
+{
+    size_t used = 0;
+    if (!c->reader) {
+        c->reader = bgw_http_reader_create(REQUEST_BODY_MAX);
+        if (!c->reader) {
+            conn_abort(c);
+            return bytes.len;
+        }
+        if (c->served) /* the first request's deadline runs since accept */
+            conn_arm(c, c->host->header_ms);
+    }
+    switch (bgw_http_read(c->reader, bytes, &used)) {
+    case BGW_HTTP_MORE:
+        break;
+    case BGW_HTTP_DONE:
+        answer_request(c);
+        break;
+    case BGW_HTTP_REFUSED:
+        refuse_request(c);
+        return bytes.len;
+    }
+    return used;
+}
+
+/* Looks at as many bytes as it may; returns how many. */
+static size_t pump(struct bgw_conn *c, char *bytes, size_t len)
+{
+    size_t used = 0;
+    while (used < len && conn_may_read(c)) {
+        if (c->state == CONN_HTTP)
+            used += feed_http(c, bgw_slice_of(bytes + used, len - used));
+        else
+            used += conn_ws_feed(c, bytes + used, len - used);
+    }
+    return c->state == CONN_DONE || c->finishing ? len : used;
+}
+
+void bgw_conn_received(void *conn, struct bgw_slice bytes)
+{
+    struct bgw_conn *c = conn;
+    if (c->state == CONN_DONE || c->finishing)
+        return;
+    bgw_shard_set_now(c->host->native.shard, conn_now(c));
+    if (c->session)
+        bgw_session_on_traffic(c->host->native.shard, c->session, conn_now(c));
+    /* the transport hands its own receive buffer over: unmasking in place is allowed (transport.h) */
+    size_t used = c->stash ? 0 : pump(c, (char *)(uintptr_t)bytes.data, bytes.len);
+    if (used < bytes.len && !keep(&c->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
+        conn_abort(c);
+        return;
+    }
+    if (!conn_may_read(c))
+        conn_wait(c);
+}
+
+/* What waits is looked at, as far as it may be; then the socket is read again. */
+static void resume(struct bgw_conn *c)
+{
+    if (!conn_may_read(c))
+        return;
+    if (c->stash) {
+        struct bgw_buf *stash = c->stash; /* ours while it is looked at: the connection may end in between */
+        c->stash = NULL;
+        bgw_buf_consume(stash, pump(c, stash->data, stash->len));
+        if (stash->len)
+            c->stash = stash;
+        else
+            buf_drop(&stash);
+        if (!conn_may_read(c))
+            return;
+    }
+    bgw_list_remove(&c->wait_link);
+    bgw_socket_pause(c->sock, false);
+}
+
+void bgw_conn_writable(void *conn)
+{
+    struct bgw_conn *c = conn;
+    if (c->state == CONN_DONE)
+        return;
+    bgw_shard_set_now(c->host->native.shard, conn_now(c));
+    flush_out(c);
+    if (c->out || bgw_socket_buffered(c->sock))
+        return;
+    if (c->finishing) {
+        conn_finish(c);
+        return;
+    }
+    if (c->session)
+        bgw_session_on_writable(c->host->native.shard, c->session, conn_now(c));
+    if (c->state != CONN_DONE && bgw_list_linked(&c->wait_link))
+        resume(c);
+}
+
+void bgw_conn_host_turn_end(struct bgw_conn_host *h)
+{
+    struct bgw_list list;
+    if (bgw_list_empty(&h->waiting))
+        return;
+    /* those that still have to wait go back, behind this turn's */
+    bgw_list_init(&list);
+    while (!bgw_list_empty(&h->waiting)) {
+        struct bgw_list *first = h->waiting.next;
+        bgw_list_remove(first);
+        bgw_list_push_back(&list, first);
+    }
+    while (!bgw_list_empty(&list)) {
+        struct bgw_conn *c = BGW_CONTAINER(list.next, struct bgw_conn, wait_link);
+        bgw_list_remove(&c->wait_link);
+        bgw_list_push_back(&h->waiting, &c->wait_link);
+        resume(c);
+    }
+}
+
+/* ---- drain ---- */
+
+void bgw_conn_host_drain(struct bgw_conn_host *h)
+{
+    h->draining = true;
+    for (struct bgw_list *at = h->all.next, *next; at != &h->all; at = next) {
+        struct bgw_conn *c = BGW_CONTAINER(at, struct bgw_conn, link);
+        next = at->next;
+        if (c->state == CONN_HTTP && !c->reader && c->served)
+            conn_finish(c);
+    }
+}
+
+bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms)
+{
+    for (struct bgw_list *at = h->all.next, *next; at != &h->all; at = next) {
+        struct bgw_conn *c = BGW_CONTAINER(at, struct bgw_conn, link);
+        next = at->next;
+        if (!c->session || (c->state != CONN_OPEN && c->state != CONN_KEY_WAIT_OPEN))
+            continue;
+        if (count-- == 0)
+            return true;
+        /* multiples of the golden ratio fill any window evenly, however many come */
+        uint64_t turn = (uint32_t)(h->byes++ * 2654435769u);
+        int64_t retry_ms = (int64_t)(turn * (uint64_t)window_ms >> 32);
+        bgw_session_bye(h->native.shard, c->session, 3001, retry_ms, "draining");
+    }
+    return false;
+}

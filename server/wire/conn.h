@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn: one client connection from accept to close: requests, then perhaps a WebSocket and its
+ * session. Hides states, deadlines and what waits for what. The worker owns the host and hands the
+ * transport's and the shard's callbacks in. Shard thread only.
+ */
+#ifndef BGW_WIRE_CONN_H
+#define BGW_WIRE_CONN_H
+
+#include "api.h"
+#include "native.h"
+
+#include "bgw/list.h"
+#include "bgw/pool.h"
+#include "bgw/transport.h"
+#include "bgw/wheel.h"
+#include "bgw/ws_codec.h"
+
+#define BGW_CONN_STASH_MAX 131072u /* bytes received and not looked at: reading is paused long before */
+
+/* what the connections of one shard share; shard thread only */
+struct bgw_conn_host {
+    struct bgw_loop *loop;
+    struct bgw_api api;
+    struct bgw_native native; /* holds shard and auth too */
+    int64_t header_ms, idle_ms, close_ms, key_wait_ms, key_retry_ms;
+    size_t sessions_max;
+    struct bgw_pool pool;
+    struct bgw_list all;     /* every connection */
+    struct bgw_list waiting; /* those that stopped reading for a reason of ours */
+    struct bgw_buf out;      /* one response at a time */
+    char token[16384];
+    bool draining;
+    uint64_t byes; /* said in this drain: the spread's running number */
+};
+
+void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max);
+void bgw_conn_host_deinit(struct bgw_conn_host *h); /* asserts that no connection is left */
+/* End of a turn, after the shard's flush: those that may read again do. */
+void bgw_conn_host_turn_end(struct bgw_conn_host *h);
+/* From now on new sessions are refused and every answer ends its connection; idle connections go now. */
+void bgw_conn_host_drain(struct bgw_conn_host *h);
+/* Says bye to at most `count` sessions, retry_ms spread over the window. True if there are more. */
+bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms);
+
+/* ---- the transport's callbacks ---- */
+void *bgw_conn_opened(void *host, struct bgw_socket *sock, const char *peer);
+void bgw_conn_received(void *conn, struct bgw_slice bytes);
+void bgw_conn_writable(void *conn);
+void bgw_conn_closed(void *conn);
+
+/* ---- the shard's ---- */
+enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes);
+void bgw_conn_hang_up(void *arg, void *conn, uint16_t code);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handshake: the server's side of RFC 6455, section 4, and the two places a token may stand in.
+ * Hides header names and their grammar. Called by conn on its shard's thread. Invariant: nothing is
+ * guessed; a request that says a thing twice or in two ways is refused.
+ */
+#include "handshake.h"
+
+#include "native.h"
+
+#include "bgw/auth.h"
+#include "bgw/base64.h"
+
+#define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+static struct bgw_slice skip(struct bgw_slice s, size_t n)
+{
+    return bgw_slice_of(s.data + n, s.len - n);
+}
+
+static bool starts_with(struct bgw_slice s, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return s.len >= len && bgw_slice_eq_nocase(bgw_slice_of(s.data, len), bgw_slice_str(prefix));
+}
+
+static bool ends_with(struct bgw_slice s, const char *suffix)
+{
+    size_t len = strlen(suffix);
+    return s.len >= len && memcmp(s.data + s.len - len, suffix, len) == 0;
+}
+
+static struct bgw_slice without_port(struct bgw_slice host, const char *port)
+{
+    if (ends_with(host, port))
+        host.len -= strlen(port);
+    return host;
+}
+
+/* "http://host[:port]" names `host`, the scheme's own port written or not. */
+static bool same_host(struct bgw_slice origin, struct bgw_slice host)
+{
+    const char *port = ":80";
+    size_t scheme = strlen("http://");
+    if (starts_with(origin, "https://")) {
+        port = ":443";
+        scheme = strlen("https://");
+    } else if (!starts_with(origin, "http://")) {
+        return false;
+    }
+    return host.len && bgw_slice_eq_nocase(without_port(skip(origin, scheme), port), without_port(host, port));
+}
+
+static bool listed(struct bgw_slice origin, const char *origins)
+{
+    for (const char *at = origins; at && *at;) {
+        at += strspn(at, ", \t");
+        size_t len = strcspn(at, ", \t");
+        struct bgw_slice entry = bgw_slice_of(at, len);
+        if (len && (bgw_slice_eq(entry, BGW_SLICE("*")) || bgw_slice_eq_nocase(entry, origin)))
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+bool bgw_origin_allowed(const struct bgw_http_request *r, const char *origins)
+{
+    struct bgw_slice origin = bgw_http_header(r, "origin", 0);
+    return !origin.data || same_host(origin, r->host) || listed(origin, origins);
+}
+
+static bool accept_of(struct bgw_slice key, char out[BGW_WS_ACCEPT_LEN + 1])
+{
+    char text[24 + sizeof(ACCEPT_GUID)];
+    uint8_t raw[16], digest[20];
+    size_t len;
+    if (key.len != 24 || bgw_base64_decode(key, raw, sizeof(raw), &len) != BGW_OK || len != sizeof(raw))
+        return false;
+    memcpy(text, key.data, key.len);
+    memcpy(text + key.len, ACCEPT_GUID, sizeof(ACCEPT_GUID));
+    bgw_auth_sha1(bgw_slice_str(text), digest);
+    bgw_base64_encode(digest, sizeof(digest), out);
+    return true;
+}
+
+static bool token_chars(struct bgw_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.data[i];
+        if (c <= ' ' || c > '~' || strchr("\"(),/:;<=>?@[\\]{}", c))
+            return false;
+    }
+    return true;
+}
+
+static enum bgw_refusal check_protocols(const struct bgw_http_request *r, bool *native)
+{
+    struct bgw_http_cursor cursor = {0};
+    struct bgw_slice name;
+    unsigned found = 0;
+    while (bgw_http_list_next(r, "sec-websocket-protocol", &cursor, &name)) {
+        if (!token_chars(name))
+            return BGW_REFUSAL_BAD_PROTOCOLS;
+        found += bgw_slice_eq(name, BGW_SLICE(BGW_NATIVE_PROTOCOL));
+    }
+    *native = found > 0;
+    return found > 1 ? BGW_REFUSAL_BAD_PROTOCOLS : BGW_REFUSAL_NONE;
+}
+
+enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins, struct bgw_handshake *out)
+{
+    if (!r->upgrade)
+        return BGW_REFUSAL_UPGRADE_REQUIRED;
+    if (!bgw_slice_eq(bgw_http_header(r, "sec-websocket-version", 0), BGW_SLICE("13")))
+        return BGW_REFUSAL_WS_VERSION;
+    if (!accept_of(bgw_http_header(r, "sec-websocket-key", 0), out->accept))
+        return BGW_REFUSAL_BAD_WS_KEY;
+    if (!bgw_origin_allowed(r, origins))
+        return BGW_REFUSAL_FORBIDDEN_ORIGIN;
+    return check_protocols(r, &out->native);
+}
+
+enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX], size_t *len,
+                                     bool *given)
+{
+    struct bgw_slice header = bgw_http_header(r, "authorization", 0);
+    enum bgw_status status = bgw_http_query(r->query, "access_token", out, BGW_TOKEN_MAX, len);
+    *given = header.data || status == BGW_OK; /* an empty one is a bad one, not none */
+    if (status != BGW_NOT_FOUND && status != BGW_OK)
+        return BGW_REFUSAL_BAD_QUERY;
+    if (status == BGW_OK && header.data)
+        return BGW_REFUSAL_TWO_TOKENS;
+    if (!header.data)
+        return BGW_REFUSAL_NONE;
+    if (!starts_with(header, "Bearer "))
+        return BGW_REFUSAL_BAD_AUTHORIZATION;
+    struct bgw_slice token = skip(header, strlen("Bearer "));
+    while (token.len && token.data[0] == ' ')
+        token = skip(token, 1);
+    if (!token.len || memchr(token.data, ' ', token.len) || token.len > BGW_TOKEN_MAX)
+        return BGW_REFUSAL_BAD_AUTHORIZATION;
+    memcpy(out, token.data, token.len);
+    *len = token.len;
+    return BGW_REFUSAL_NONE;
+}

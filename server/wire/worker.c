@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker: a shard's thread. Hides the order of a turn: sockets and timers first (the loop), then the
+ * hub's news, then one flush, then the library's leftovers. Created, drained and joined by the
+ * gateway; everything else runs on the worker's own thread. Invariant: what the hub sequenced
+ * before a read is applied before that turn's flush.
+ */
+#include "bgw/worker.h"
+
+#include "conn.h"
+
+#include "bgw/assert.h"
+#include "bgw/log.h"
+#include "bgw/metrics.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define BARRIER_WAIT_MS 250
+#define CLOSE_WAIT_MS 5000
+#define LINGER_MS 1000
+#define KEY_RETRY_MS 50
+#define DESCRIPTORS_SPARE 128u /* of the process: files, Kafka, the other threads */
+#define BYES_A_TURN 256u
+#define NO_DRAIN (-1)
+
+struct bgw_worker { /* shard thread only, from start to the thread's end; atomics: any thread */
+    struct bgw_worker_config config;
+    struct bgw_loop *loop;
+    struct bgw_relay *relay;
+    struct bgw_transport *transport;
+    struct bgw_shard *shard;
+    struct bgw_conn_host host;
+    char server_name[64];
+    int64_t tick_due_ms;
+    int64_t drain_window_ms; /* NO_DRAIN: not asked yet */
+    bool byes_left;
+    pthread_t thread;
+    bool started;
+    _Atomic int64_t drain_asked_ms;
+    atomic_bool stop_asked;
+    atomic_size_t connections;
+};
+
+/* ---- the turn ---- */
+
+static void wake(void *arg)
+{
+    struct bgw_worker *w = arg;
+    bgw_loop_wake(w->loop);
+}
+
+static bool post(void *arg, const struct bgw_hub_command *c)
+{
+    struct bgw_worker *w = arg;
+    return bgw_mailbox_post(w->config.hub_commands, c) == BGW_OK;
+}
+
+static void observe_handoff(const struct bgw_relay_batch *batch)
+{
+    int64_t now_ns = bgw_clock_mono_ns();
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i].ingest_ns > 0)
+            bgw_metric_observe_us(BGW_M_HANDOFF, (now_ns - batch->entries[i].ingest_ns) / 1000);
+    }
+}
+
+static void take_news(struct bgw_worker *w, struct bgw_now now)
+{
+    struct bgw_relay_batch batch;
+    if (!bgw_relay_take(w->relay, &batch))
+        return;
+    observe_handoff(&batch);
+    bgw_shard_on_batch(w->shard, &batch, now);
+    bgw_relay_done(w->relay, &batch);
+}
+
+static void drain_turn(struct bgw_worker *w)
+{
+    int64_t asked_ms = atomic_load_explicit(&w->drain_asked_ms, memory_order_acquire);
+    if (asked_ms != NO_DRAIN && w->drain_window_ms == NO_DRAIN) {
+        w->drain_window_ms = asked_ms;
+        w->byes_left = true;
+        bgw_conn_host_drain(&w->host);
+        BGW_LOG(BGW_LOG_INFO, "shard_draining", {"shard", LI(w->config.index)},
+                {"sessions", LI(bgw_shard_session_count(w->shard))}, {"window_ms", LI(asked_ms)});
+    }
+    if (w->byes_left)
+        w->byes_left = bgw_conn_host_say_bye(&w->host, BYES_A_TURN, w->drain_window_ms);
+}
+
+static void turn_end(void *arg, struct bgw_now now)
+{
+    struct bgw_worker *w = arg;
+    bgw_shard_set_now(w->shard, now);
+    take_news(w, now);
+    drain_turn(w);
+    bgw_shard_flush(w->shard, now);
+    bgw_conn_host_turn_end(&w->host);
+    w->tick_due_ms = now.mono_ms + bgw_shard_tick(w->shard, now);
+    bgw_transport_turn_end(w->transport);
+    size_t count = bgw_transport_count(w->transport);
+    atomic_store_explicit(&w->connections, count, memory_order_relaxed);
+    bool drained = w->drain_window_ms != NO_DRAIN && !w->byes_left && count == 0;
+    if (drained || atomic_load_explicit(&w->stop_asked, memory_order_acquire))
+        bgw_loop_stop(w->loop);
+}
+
+static int64_t wait_max_ms(void *arg)
+{
+    struct bgw_worker *w = arg;
+    int64_t wait_ms = bgw_transport_wait_max_ms(w->transport);
+    int64_t tick_ms = w->tick_due_ms - bgw_clock_now().mono_ms;
+    if (w->byes_left || tick_ms < 0)
+        tick_ms = 0;
+    return tick_ms < wait_ms ? tick_ms : wait_ms;
+}
+
+/* ---- making ---- */
+
+static size_t sockets_max(const struct bgw_worker_config *c)
+{
+    int64_t shards = c->config->shards > 0 ? c->config->shards : sysconf(_SC_NPROCESSORS_ONLN);
+    struct rlimit limit;
+    if (c->sockets_max)
+        return c->sockets_max;
+    if (shards < 1)
+        shards = 1;
+    if (c->config->connections_max > 0)
+        return (size_t)((c->config->connections_max + shards - 1) / shards);
+    /* The kernel spreads connections unevenly: each shard may use the whole table, the descriptors themselves are the limit. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * DESCRIPTORS_SPARE)
+        return DESCRIPTORS_SPARE;
+    return (size_t)limit.rlim_cur - DESCRIPTORS_SPARE;
+}
+
+static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
+{
+    const struct bgw_config *c = w->config.config;
+    struct bgw_shard_config config = {
+        .shard = w->config.index,
+        .feeds = w->config.feeds,
+        .feed_count = w->config.feed_count,
+        .ping_ms = c->ping_s * 1000,
+        .pong_wait_ms = c->pong_wait_s * 1000,
+        .stall_ms = c->stall_s * 1000,
+        .auth_wait_ms = c->auth_deadline_s * 1000,
+        .mark_ms = c->mark_s * 1000,
+        .flush_window_max_ms = c->flush_max_ms,
+        .barrier_wait_ms = BARRIER_WAIT_MS,
+        .sessions_max = sessions_max,
+        .keys_per_session_max = (size_t)c->keys_max,
+        .flush_bytes_max = (size_t)c->flush_bytes_max,
+        .control_bytes_max = (size_t)c->control_bytes_max,
+        .mac = bgw_auth_mac,
+        .server_name = bgw_slice_str(w->server_name),
+    };
+    const struct bgw_shard_ops ops = {.arg = w, .post = post, .send = bgw_conn_send, .hang_up = bgw_conn_hang_up};
+    bgw_auth_random((uint8_t *)&config.conn_seed, sizeof(config.conn_seed));
+    memcpy(config.resume_key, w->config.resume_key, sizeof(config.resume_key));
+    return bgw_shard_create(&w->shard, &config, &ops, bgw_clock_now());
+}
+
+static enum bgw_status make_host(struct bgw_worker *w, size_t conns_max)
+{
+    const struct bgw_config *c = w->config.config;
+    struct bgw_conn_host *h = &w->host;
+    bgw_conn_host_init(h, conns_max);
+    h->loop = w->loop;
+    h->api = (struct bgw_api){.config = c,
+                              .version = w->config.version,
+                              .demo_token = w->config.demo_token,
+                              .health = w->config.health,
+                              .health_arg = w->config.health_arg};
+    h->native = (struct bgw_native){.shard = w->shard,
+                                    .auth = w->config.auth,
+                                    .feeds = w->config.feeds,
+                                    .feed_count = w->config.feed_count,
+                                    .scratch = bgw_native_scratch_create()};
+    h->header_ms = c->header_deadline_s * 1000;
+    h->idle_ms = c->idle_s * 1000;
+    h->close_ms = CLOSE_WAIT_MS;
+    h->key_wait_ms = c->auth_deadline_s * 1000;
+    h->key_retry_ms = KEY_RETRY_MS;
+    h->sessions_max = conns_max;
+    return h->native.scratch ? BGW_OK : BGW_NO_MEMORY;
+}
+
+/* Takes the listener in any case. */
+static enum bgw_status make_transport(struct bgw_worker *w, size_t conns_max)
+{
+    const struct bgw_config *c = w->config.config;
+    const struct bgw_transport_config config = {
+        .listen_fd = w->config.listen_fd,
+        .sockets_max = conns_max,
+        .accepts_per_s = c->handshakes_per_s,
+        .so_sndbuf = (int)c->so_sndbuf,
+        .stall_ms = c->stall_s * 1000 + CLOSE_WAIT_MS, /* after the session's own, which says bye */
+        .linger_ms = LINGER_MS,
+    };
+    const struct bgw_transport_ops ops = {.arg = &w->host,
+                                          .opened = bgw_conn_opened,
+                                          .received = bgw_conn_received,
+                                          .writable = bgw_conn_writable,
+                                          .closed = bgw_conn_closed};
+    w->config.listen_fd = -1;
+    return bgw_transport_create(&w->transport, w->loop, &config, &ops);
+}
+
+static enum bgw_status make_parts(struct bgw_worker *w)
+{
+    size_t conns_max = sockets_max(&w->config);
+    snprintf(w->server_name, sizeof(w->server_name), "bgw/%s", w->config.version ? w->config.version : "dev");
+    enum bgw_status status = bgw_loop_create(&w->loop);
+    if (status != BGW_OK)
+        return status;
+    w->relay = bgw_relay_create(wake, w);
+    if (!w->relay)
+        return BGW_NO_MEMORY;
+    status = make_shard(w, conns_max);
+    if (status == BGW_OK)
+        status = make_host(w, conns_max);
+    if (status == BGW_OK)
+        status = make_transport(w, conns_max);
+    if (status == BGW_OK) {
+        const struct bgw_loop_hooks hooks = {.arg = w, .wait_max_ms = wait_max_ms, .turn_end = turn_end};
+        bgw_loop_set_hooks(w->loop, &hooks);
+    }
+    return status;
+}
+
+enum bgw_status bgw_worker_create(struct bgw_worker **out, const struct bgw_worker_config *config,
+                                  struct bgw_buf *error)
+{
+    struct bgw_worker *w = calloc(1, sizeof(*w));
+    *out = NULL;
+    if (!w) {
+        if (config->listen_fd >= 0)
+            close(config->listen_fd);
+        return BGW_NO_MEMORY;
+    }
+    w->config = *config;
+    w->drain_window_ms = NO_DRAIN;
+    atomic_init(&w->drain_asked_ms, NO_DRAIN);
+    enum bgw_status status = make_parts(w);
+    if (status != BGW_OK) {
+        if (error && !error->len)
+            bgw_buf_appendf(error, "shard %u cannot be made: %s", (unsigned)config->index, bgw_status_text(status));
+        bgw_worker_destroy(&w);
+        return status;
+    }
+    *out = w;
+    return BGW_OK;
+}
+
+struct bgw_relay *bgw_worker_relay(struct bgw_worker *w)
+{
+    return w->relay;
+}
+
+/* ---- running and ending ---- */
+
+/* Sockets first: `closed` ends their sessions, so that the shard is left empty. */
+static void take_apart(struct bgw_worker *w)
+{
+    if (w->transport)
+        bgw_transport_destroy(&w->transport);
+    atomic_store_explicit(&w->connections, 0, memory_order_relaxed);
+    if (w->host.loop)
+        bgw_conn_host_deinit(&w->host);
+    w->host.loop = NULL;
+    bgw_native_scratch_destroy(&w->host.native.scratch);
+    if (w->shard)
+        bgw_shard_destroy(&w->shard);
+}
+
+static void *run(void *arg)
+{
+    struct bgw_worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "bgw-shard-%u", (unsigned)w->config.index);
+    pthread_setname_np(pthread_self(), name);
+    bgw_metrics_thread_attach();
+    bgw_loop_run(w->loop);
+    take_apart(w);
+    return NULL;
+}
+
+enum bgw_status bgw_worker_start(struct bgw_worker *w)
+{
+    BGW_ASSERT(!w->started);
+    if (pthread_create(&w->thread, NULL, run, w) != 0)
+        return BGW_NO_MEMORY;
+    w->started = true;
+    return BGW_OK;
+}
+
+void bgw_worker_drain(struct bgw_worker *w, int64_t window_ms)
+{
+    /* release: whoever sees the window also sees what the caller did before, such as /readyz saying 503 */
+    atomic_store_explicit(&w->drain_asked_ms, window_ms < 0 ? 0 : window_ms, memory_order_release);
+    bgw_loop_wake(w->loop);
+}
+
+void bgw_worker_stop(struct bgw_worker *w)
+{
+    atomic_store_explicit(&w->stop_asked, true, memory_order_release);
+    bgw_loop_wake(w->loop);
+}
+
+void bgw_worker_join(struct bgw_worker *w)
+{
+    if (!w->started)
+        return;
+    pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
+void bgw_worker_destroy(struct bgw_worker **worker)
+{
+    struct bgw_worker *w = *worker;
+    *worker = NULL;
+    if (!w)
+        return;
+    BGW_ASSERT(!w->started);
+    take_apart(w);
+    if (w->config.listen_fd >= 0)
+        close(w->config.listen_fd);
+    if (w->relay)
+        bgw_relay_destroy(&w->relay);
+    if (w->loop)
+        bgw_loop_destroy(&w->loop);
+    free(w);
+}
+
+size_t bgw_worker_connections(const struct bgw_worker *w)
+{
+    return atomic_load_explicit(&w->connections, memory_order_relaxed);
+}
