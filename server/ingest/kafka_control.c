@@ -26,10 +26,13 @@
 #define DESTROY_WAIT_MS 3000
 #define TROUBLE_AGAIN_MS 10000
 #define OUTBOX_RETRY_MS 20
+/* the wake-up comes only for an empty queue's first entry; this bounds what a lost one could cost */
+#define LOOK_ANYWAY_MS 100
 
 static void on_queue(struct bgw_loop_fd *f, uint32_t events);
 static void on_command(void *arg, const void *item);
 static void on_outbox_timer(struct bgw_timer *timer, int64_t now_ms);
+static void on_queue_timer(struct bgw_timer *timer, int64_t now_ms);
 
 /* --- life cycle --- */
 
@@ -95,6 +98,8 @@ static enum bgw_status open_client(struct bgw_kafka_control *c, struct bgw_buf *
         return BGW_IO;
     static const uint64_t one = 1;
     rd_kafka_queue_io_event_enable(c->queue, c->queue_fd.fd, &one, sizeof(one));
+    /* what came before that line has told nobody, and only an empty queue's first entry does */
+    BGW_ASSERT(write(c->queue_fd.fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
     st = bgw_loop_attach(c->loop, &c->queue_fd);
     if (st != BGW_OK) {
         close(c->queue_fd.fd);
@@ -107,6 +112,7 @@ static void *run(void *arg)
 {
     struct bgw_kafka_control *c = arg;
     bgw_metrics_thread_attach();
+    bgw_control_arm(c, &c->queue_timer, LOOK_ANYWAY_MS);
     bgw_control_look(c);
     bgw_loop_run(c->loop);
     return NULL;
@@ -150,6 +156,7 @@ enum bgw_status bgw_kafka_control_create(struct bgw_kafka_control **out,
         st = open_client(c, error);
     if (st == BGW_OK) {
         bgw_timer_init(&c->outbox_timer, on_outbox_timer);
+        bgw_timer_init(&c->queue_timer, on_queue_timer);
         bgw_control_place_init(c);
         bgw_control_prove_init(c);
         atomic_store(&c->trouble, c->texts[TROUBLE_UNREACHABLE]);
@@ -325,16 +332,18 @@ static void on_event(struct bgw_kafka_control *c, const struct request *r, rd_ka
     }
 }
 
-static void on_queue(struct bgw_loop_fd *f, uint32_t events)
+static void read_queue(struct bgw_kafka_control *c)
 {
-    (void)events;
-    struct bgw_kafka_control *c = BGW_CONTAINER(f, struct bgw_kafka_control, queue_fd);
-    uint64_t count;
-    ssize_t n = read(f->fd, &count, sizeof(count)); /* cleared before the queue is looked at */
-    (void)n;
     rd_kafka_event_t *event;
+    uint64_t count;
+    ssize_t n = read(c->queue_fd.fd, &count, sizeof(count)); /* cleared, and then looked at */
+    (void)n;
     while ((event = rd_kafka_queue_poll(c->queue, 0))) {
-        struct request *r = rd_kafka_event_opaque(event);
+        bool is_error = rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR;
+        struct request *r = is_error ? NULL : rd_kafka_event_opaque(event);
+        if (is_error)
+            bgw_kafka_error_seen(rd_kafka_event_error(event), rd_kafka_event_error_string(event),
+                                 -1);
         if (r && r->used) {
             struct request asked = *r; /* the slot may be taken again while this is handled */
             r->used = false;
@@ -342,6 +351,19 @@ static void on_queue(struct bgw_loop_fd *f, uint32_t events)
         }
         rd_kafka_event_destroy(event);
     }
+}
+
+static void on_queue(struct bgw_loop_fd *f, uint32_t events)
+{
+    (void)events;
+    read_queue(BGW_CONTAINER(f, struct bgw_kafka_control, queue_fd));
+}
+
+static void on_queue_timer(struct bgw_timer *timer, int64_t now_ms)
+{
+    struct bgw_kafka_control *c = BGW_CONTAINER(timer, struct bgw_kafka_control, queue_timer);
+    bgw_wheel_arm(bgw_loop_wheel(c->loop), timer, now_ms + LOOK_ANYWAY_MS);
+    read_queue(c);
 }
 
 /* --- small things --- */

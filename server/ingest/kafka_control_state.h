@@ -78,6 +78,7 @@ struct bgw_kafka_control { /* control thread only, unless said otherwise */
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
     struct bgw_loop_fd queue_fd;
+    struct bgw_timer queue_timer;
     struct request requests[REQUESTS_MAX];
     struct bgw_kafka_news outbox[OUTBOX_MAX];
     size_t outbox_len;

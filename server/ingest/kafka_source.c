@@ -27,7 +27,7 @@
 #define BATCH 256
 #define TURN_RECORDS_MAX 4000
 #define TURN_NS_MAX 2000000
-/* librdkafka's wake-up is edge-like; this bounds what a lost one could cost */
+/* the wake-up comes only for an empty queue's first entry; this bounds what a lost one could cost */
 #define LOOK_ANYWAY_MS 100
 /* the rest of a recreated topic's old queue may keep growing: so much is read of it */
 #define OLD_QUEUE_MS_MAX 1000

@@ -119,6 +119,9 @@ static void poll_for(struct bgw_kafka_producer *p, int wait_ms)
     while ((event = rd_kafka_queue_poll(p->queue, wait_ms))) {
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
             on_reports(p, event);
+        else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+            bgw_kafka_error_seen(rd_kafka_event_error(event), rd_kafka_event_error_string(event),
+                                 -1);
         rd_kafka_event_destroy(event);
         wait_ms = 0;
     }
