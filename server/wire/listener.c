@@ -271,7 +271,7 @@ static void ready(struct bgw_loop_fd *f, uint32_t events)
     }
     if (l->short_of_fds && l->watching) {
         BGW_LOG(BGW_LOG_WARN, "accept_paused", {"reason", LS("short of descriptors")},
-                {"limit", LI(l->fd_refuse_from + FD_HEADROOM)});
+                {"room_below", LI(l->fd_refuse_from)});
         pause_accepting(l, SHORT_RETRY_MS);
     }
 }

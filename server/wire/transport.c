@@ -19,12 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define SERV_BUF_BYTES 17408      /* one read: a TLS record and its overhead */
 #define TX_PACKET_BYTES (1 << 24) /* larger writes would be cut there although the socket has room */
 #define WAIT_MAX_MS 60000
+#define DESCRIPTORS_MAX (1 << 22) /* 64 MiB of untouched tables a context */
 
 struct bgw_socket { /* its transport's thread only; 96 bytes beside the library's own */
     struct bgw_loop_fd watch;
@@ -353,6 +355,17 @@ static void emit_log(int level, const char *line)
     BGW_LOG(BGW_LOG_ERROR, "libwebsockets", {"text", LSL(bgw_slice_of(line, len))});
 }
 
+/* Some containers allow 2^30 descriptors; beyond ten million the library quietly takes 2,560 for its tables. */
+static void cap_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur <= DESCRIPTORS_MAX)
+        return;
+    limit.rlim_cur = DESCRIPTORS_MAX;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* The descriptor limit of this moment is what the context can ever hold: raise it before. */
 static enum bgw_status create_context(struct bgw_transport *t)
 {
     /* Zeros: the default policy would put a validity timer for each connection on a sorted list. */
@@ -368,6 +381,7 @@ static enum bgw_status create_context(struct bgw_transport *t)
         .pt_serv_buf_size = SERV_BUF_BYTES,
         .alpn = "http/1.1",
     };
+    cap_descriptor_limit();
     lws_set_log_level(LLL_ERR, emit_log);
     t->context = lws_create_context(&info);
     if (!t->context)

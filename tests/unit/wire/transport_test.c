@@ -602,6 +602,40 @@ TEST(out_of_descriptors_clients_are_told_503_without_spinning_and_served_again_l
     server_close(&s);
 }
 
+TEST(head_room_is_kept_clients_beyond_it_are_told_503_and_a_freed_descriptor_is_used)
+{
+    static struct server s;
+    struct bgw_transport_config config = config_of();
+    struct rlimit old, low;
+    int fds[100], count = 0, highest = 0;
+    CHECK(getrlimit(RLIMIT_NOFILE, &old) == 0);
+    low = old;
+    low.rlim_cur = 160; /* an eighth of it, 20, is head-room */
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    server_open(&s, &config);
+    int64_t refused = bgw_metric_read(BGW_M_CONNECTIONS_REFUSED_FD_LIMIT);
+    while (count < 100 && bgw_metric_read(BGW_M_CONNECTIONS_REFUSED_FD_LIMIT) == refused) {
+        fds[count] = dial(s.port);
+        highest = fds[count] > highest ? fds[count] : highest;
+        count++;
+        AWAIT(&s, s.count == (size_t)count ||
+                      bgw_metric_read(BGW_M_CONNECTIONS_REFUSED_FD_LIMIT) != refused);
+    }
+    CHECK(s.count > 30 && (size_t)count == s.count + 1);
+    CHECK(highest <= 141); /* the one refused, and nobody went further */
+    expect_503(&s, fds[count - 1]);
+    close(fds[count - 1]);
+    close(fds[0]);
+    AWAIT(&s, s.conns[0].closed);
+    fds[0] = dial(s.port);
+    AWAIT(&s, s.count == (size_t)count);
+    for (int i = 0; i < count - 1; i++)
+        close(fds[i]);
+    AWAIT(&s, bgw_transport_count(s.transport) == 0);
+    server_close(&s);
+    CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
+}
+
 TEST(destroy_closes_every_socket_and_says_so_once)
 {
     static struct server s;
