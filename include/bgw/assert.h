@@ -8,7 +8,7 @@
 
 __attribute__((noreturn)) void bgw_assert_fail(const char *expr, const char *file, int line);
 
-#define BGW_ASSERT(expr) \
+#define BGW_ASSERT(expr)                                                                           \
     (__builtin_expect(!!(expr), 1) ? (void)0 : bgw_assert_fail(#expr, __FILE__, __LINE__))
 
 #endif

@@ -18,10 +18,11 @@ struct bgw_blob {
     char data[];
 };
 
-struct bgw_blob *bgw_blob_create(size_t len);             /* one reference; data not filled; NULL without memory */
-struct bgw_blob *bgw_blob_copy(struct bgw_slice bytes);   /* one reference */
-struct bgw_blob *bgw_blob_acquire(struct bgw_blob *b);    /* NULL passes through */
-void bgw_blob_release(struct bgw_blob *b);                /* NULL passes through */
+/* One reference; data not filled; NULL without memory. */
+struct bgw_blob *bgw_blob_create(size_t len);
+struct bgw_blob *bgw_blob_copy(struct bgw_slice bytes); /* one reference */
+struct bgw_blob *bgw_blob_acquire(struct bgw_blob *b);  /* NULL passes through */
+void bgw_blob_release(struct bgw_blob *b);              /* NULL passes through */
 
 static inline struct bgw_slice bgw_blob_slice(const struct bgw_blob *b)
 {

@@ -18,17 +18,19 @@ struct bgw_buf {
 
 void bgw_buf_init(struct bgw_buf *b, size_t len_max);
 void bgw_buf_deinit(struct bgw_buf *b);
-void bgw_buf_clear(struct bgw_buf *b);                       /* keeps the memory */
-void bgw_buf_consume(struct bgw_buf *b, size_t n);           /* drops the first n bytes */
+void bgw_buf_clear(struct bgw_buf *b);             /* keeps the memory */
+void bgw_buf_consume(struct bgw_buf *b, size_t n); /* drops the first n bytes */
 void bgw_buf_append(struct bgw_buf *b, struct bgw_slice s);
 void bgw_buf_append_str(struct bgw_buf *b, const char *text);
 void bgw_buf_append_byte(struct bgw_buf *b, char c);
 void bgw_buf_append_i64(struct bgw_buf *b, int64_t v);
 void bgw_buf_append_u64(struct bgw_buf *b, uint64_t v);
-void bgw_buf_append_hex64(struct bgw_buf *b, uint64_t v);    /* 16 digits, lower case */
-void bgw_buf_append_json(struct bgw_buf *b, struct bgw_slice s); /* quoted and escaped; escapes ", \, < 0x20 */
+void bgw_buf_append_hex64(struct bgw_buf *b, uint64_t v); /* 16 digits, lower case */
+/* Quoted; escapes ", \ and what is below 0x20. Does not check UTF-8. */
+void bgw_buf_append_json(struct bgw_buf *b, struct bgw_slice s);
 void bgw_buf_appendf(struct bgw_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-char *bgw_buf_reserve(struct bgw_buf *b, size_t n);          /* room for n more, NULL if refused; then add to len */
+/* Room for n more bytes, NULL if refused; the caller fills it and adds to len. */
+char *bgw_buf_reserve(struct bgw_buf *b, size_t n);
 static inline struct bgw_slice bgw_buf_slice(const struct bgw_buf *b)
 {
     return (struct bgw_slice){b->data, b->len};

@@ -14,7 +14,7 @@ struct bgw_now {
     int64_t wall_ms; /* epoch milliseconds; token expiry and what people read; may jump */
 };
 
-struct bgw_now bgw_clock_now(void);   /* any thread */
-int64_t bgw_clock_mono_ns(void);      /* any thread */
+struct bgw_now bgw_clock_now(void); /* any thread */
+int64_t bgw_clock_mono_ns(void);    /* any thread */
 
 #endif

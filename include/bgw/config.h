@@ -36,10 +36,11 @@ struct bgw_config { /* immutable after load; any thread */
     struct bgw_config_priv *priv; /* strings and origins */
 };
 
-/* Loads all layers. `args`: the flags after the command word, `--name value` or `--name=value`; the config file is
- * --config or BGW_CONFIG (KEY=VALUE lines, # comments; keys are the environment names). On failure `error` holds a sentence
- * that names key, value, range and what to do, and `c` holds nothing: BGW_USAGE for flags that do not exist or lack their
- * value, BGW_UNKNOWN_KEY, BGW_CONFIG for wrong values and files, BGW_NO_MEMORY. */
+/* Loads all layers. `argv`: the flags after the command word, `--name value` or `--name=value`; the
+ * config file is named by --config or BGW_CONFIG (KEY=VALUE lines, # comments; keys are the
+ * environment names). On failure `error` holds a sentence that names key, value, range and what to
+ * do, and `c` holds nothing: BGW_USAGE for flags that do not exist or lack their value, BGW_UNKNOWN_KEY,
+ * BGW_CONFIG for wrong values and files, BGW_NO_MEMORY. */
 BGW_MUST_CHECK enum bgw_status bgw_config_load(struct bgw_config *c, int argc, char **argv,
                                                char *const *env, struct bgw_buf *error);
 void bgw_config_deinit(struct bgw_config *c);
@@ -47,7 +48,7 @@ void bgw_config_deinit(struct bgw_config *c);
 void bgw_config_show(const struct bgw_config *c, bool json, struct bgw_buf *out);
 /* The option list for --help. */
 void bgw_config_help(struct bgw_buf *out);
-/* "500ms", "60s", "10m", "2h" to milliseconds: a whole number below 2^31 and a unit, nothing else. */
+/* "500ms", "60s", "10m", "2h" to milliseconds: a whole number below 2^31 and a unit. */
 BGW_MUST_CHECK enum bgw_status bgw_config_duration_ms(const char *text, int64_t *out);
 /* Was this key given by anybody (not the default)? By environment name. */
 bool bgw_config_given(const struct bgw_config *c, const char *env_name);

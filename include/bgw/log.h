@@ -20,7 +20,8 @@ struct bgw_log_site { /* any thread: one static per call site, zero at the start
     atomic_uint dropped;
 };
 
-/* Looks at stderr and decides how to write to it; before this, lines are JSON. `pretty` < 0: decide by isatty(stderr). */
+/* Looks at stderr and decides how to write to it; before this, lines are JSON. `pretty` < 0: decide
+ * by isatty(stderr). */
 void bgw_log_init(enum bgw_log_level level, int pretty);
 void bgw_log_set_level(enum bgw_log_level level);
 enum bgw_log_level bgw_log_level(void);
@@ -48,14 +49,15 @@ struct bgw_log_pair {
 void bgw_log_write(struct bgw_log_site *site, enum bgw_log_level level, const char *event,
                    const struct bgw_log_pair *pairs, int count);
 
-/* Pairs are written {"name", LS(..)}, {"name", LI(..)}: BGW_LOG(BGW_LOG_INFO, "ready", {"pid", LI(1)}); */
-#define BGW_LOG(level, event, ...)                                                              \
-    do {                                                                                        \
-        static struct bgw_log_site site_;                                                       \
-        if ((level) >= bgw_log_level()) {                                                       \
-            const struct bgw_log_pair pairs_[] = {__VA_ARGS__};                                 \
-            bgw_log_write(&site_, (level), (event), pairs_, (int)(sizeof(pairs_) / sizeof(*pairs_))); \
-        }                                                                                       \
+/* BGW_LOG(BGW_LOG_INFO, "ready", {"pid", LI(1)}); pairs are made only if the level is on. */
+#define BGW_LOG(level, event, ...)                                                                 \
+    do {                                                                                           \
+        static struct bgw_log_site site_;                                                          \
+        if ((level) >= bgw_log_level()) {                                                          \
+            const struct bgw_log_pair pairs_[] = {__VA_ARGS__};                                    \
+            bgw_log_write(&site_, (level), (event), pairs_,                                        \
+                          (int)(sizeof(pairs_) / sizeof(*pairs_)));                                \
+        }                                                                                          \
     } while (0)
 
 #endif

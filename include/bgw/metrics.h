@@ -29,14 +29,15 @@ enum bgw_metric {
 
 #define BGW_METRIC_THREADS_MAX 80
 
-void bgw_metrics_init(void);                       /* once, before threads; idempotent */
-void bgw_metrics_thread_attach(void);              /* first thing in each thread that counts */
+void bgw_metrics_init(void);                        /* once, before threads; idempotent */
+void bgw_metrics_thread_attach(void);               /* first thing in each thread that counts */
 void bgw_metric_add(enum bgw_metric id, int64_t n); /* own thread's slot; relaxed store, no lock */
 void bgw_metric_set(enum bgw_metric id, int64_t v); /* gauge: this thread's share */
 void bgw_metric_observe_us(enum bgw_metric id, int64_t us);
-int64_t bgw_metric_read(enum bgw_metric id);       /* sum over threads; any thread */
-void bgw_metrics_write(struct bgw_buf *out);       /* Prometheus text, rows whose labelled series are dynamic included by hooks */
-/* Text appended by a hook (per-partition lag and the like). At most 8 hooks, added before threads. */
+int64_t bgw_metric_read(enum bgw_metric id); /* sum over threads; any thread */
+void bgw_metrics_write(struct bgw_buf *out); /* Prometheus text: the table, then the hooks' */
+/* Text appended by a hook: series that are not known beforehand, such as the lag of each partition.
+ * At most 8 hooks, added before threads. */
 typedef void (*bgw_metrics_hook)(void *arg, struct bgw_buf *out);
 void bgw_metrics_add_hook(bgw_metrics_hook hook, void *arg);
 

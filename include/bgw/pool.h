@@ -18,8 +18,8 @@ struct bgw_pool {
 };
 
 void bgw_pool_init(struct bgw_pool *p, size_t item_size, size_t count_max);
-void bgw_pool_deinit(struct bgw_pool *p);  /* asserts nothing: frees all slabs */
-void *bgw_pool_take(struct bgw_pool *p);   /* NULL at count_max or without memory */
+void bgw_pool_deinit(struct bgw_pool *p); /* asserts nothing: frees all slabs */
+void *bgw_pool_take(struct bgw_pool *p);  /* NULL at count_max or without memory */
 void bgw_pool_give(struct bgw_pool *p, void *item);
 
 #endif

@@ -44,7 +44,8 @@ void bgw_blob_release(struct bgw_blob *b)
 {
     if (!b)
         return;
-    /* release: our reads end before the count falls; acquire: the one who frees sees all of them ended */
+    /* release: our reads end before the count falls; acquire: the one who frees sees all of them
+     * ended */
     unsigned before = atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel);
     BGW_ASSERT(before > 0);
     if (before == 1)

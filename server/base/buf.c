@@ -106,7 +106,8 @@ void bgw_buf_append_i64(struct bgw_buf *b, int64_t v)
     }
     char text[20]; /* a sign and at most 19 digits */
     size_t at = sizeof(text);
-    for (uint64_t rest = 0 - (uint64_t)v; rest; rest /= 10) /* unsigned, so that -2^63 has its amount */
+    for (uint64_t rest = 0 - (uint64_t)v; rest;
+         rest /= 10) /* unsigned, so that -2^63 has its amount */
         text[--at] = (char)('0' + rest % 10);
     text[--at] = '-';
     bgw_buf_append(b, bgw_slice_of(text + at, sizeof(text) - at));
@@ -123,7 +124,8 @@ void bgw_buf_append_hex64(struct bgw_buf *b, uint64_t v)
 static void append_escape(struct bgw_buf *b, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
-    static const char shorts[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    static const char shorts[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     if (c == '"' || c == '\\') {
         const char two[] = {'\\', (char)c};
         bgw_buf_append(b, bgw_slice_of(two, sizeof(two)));

@@ -26,7 +26,8 @@ void bgw_hash_init(void)
     do {
         got = getrandom(key, sizeof(key), 0);
     } while (got < 0 && errno == EINTR);
-    /* Requests of up to 256 bytes are never cut short; without the secret the tables can be flooded. */
+    /* Requests of up to 256 bytes are never cut short; without the secret the tables can be
+     * flooded. */
     BGW_ASSERT(got == (ssize_t)sizeof(key));
     bgw_hash_init_fixed(key[0], key[1]);
 }

@@ -2,8 +2,9 @@
 /*
  * json: the check of a whole text, before anybody looks into it. Hides the grammar and the search
  * for duplicate names. Called on the hub, shard and wire threads with bytes from strangers; no
- * allocation, and the stack it uses is fixed. Invariant: a text that passed can be walked (json_walk.c)
- * without a second check. Everything below works on the whole text's one `struct scan`.
+ * allocation, and the stack it uses is fixed. Invariant: a text that passed can be walked
+ * (json_walk.c) without a second check. Everything below works on the whole text's one `struct
+ * scan`.
  */
 #include "bgw/json.h"
 
@@ -123,7 +124,7 @@ static bool take_string(struct scan *s, struct bgw_json *out)
     return false;
 }
 
-/* Shell sort by decoded text: without memory, without recursion, and fast enough for the maximum. */
+/* Shell sort by decoded text: no memory, no recursion, and fast enough for the maximum. */
 static void sort_names(struct bgw_slice *names, size_t count)
 {
     static const size_t gaps[] = {701, 301, 132, 57, 23, 10, 4, 1}; /* Ciura's */

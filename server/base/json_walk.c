@@ -221,13 +221,13 @@ enum bgw_status bgw_json_i64(const struct bgw_json *value, int64_t *out)
     bool negative = digits.len > 0 && digits.data[0] == '-';
     if (negative)
         digits = bgw_slice_of(digits.data + 1, digits.len - 1);
-    enum bgw_status status =
-        read_digits(digits, (uint64_t)INT64_MAX + (negative ? 1 : 0), &amount);
+    enum bgw_status status = read_digits(digits, (uint64_t)INT64_MAX + (negative ? 1 : 0), &amount);
     if (status != BGW_OK)
         return status;
     if (negative && amount == 0)
         return BGW_BAD_NUMBER; /* -0 is no integer that a ledger writes */
-    *out = !negative ? (int64_t)amount : -(int64_t)(amount - 1) - 1; /* -2^63 has no positive twin */
+    *out =
+        !negative ? (int64_t)amount : -(int64_t)(amount - 1) - 1; /* -2^63 has no positive twin */
     return BGW_OK;
 }
 

@@ -34,9 +34,9 @@ static atomic_int level_min = BGW_LOG_INFO;
 static atomic_ullong dropped_total;
 
 /*
- * A pipe is opened anew, so that it can be non-blocking for us alone: the flag on descriptor 2 itself
- * would reach every process that shares it. Where that is refused, or for a terminal or a file, a
- * poll before the write has to do.
+ * A pipe is opened anew, so that it can be non-blocking for us alone: the flag on descriptor 2
+ * itself would reach every process that shares it. Where that is refused, or for a terminal or a
+ * file, a poll before the write has to do.
  */
 static void choose_sink(void)
 {
@@ -90,7 +90,8 @@ static void count_drop(struct bgw_log_site *site, unsigned lines)
     bgw_metric_add(BGW_M_LOG_DROPPED, 1);
 }
 
-/* Gives back what the time since the last refill has earned. One thread wins the exchange and does it. */
+/* Gives back what the time since the last refill has earned. One thread wins the exchange and does
+ * it. */
 static void refill(struct bgw_log_site *site, int64_t now_ms)
 {
     long long last = atomic_load_explicit(&site->refill_ms, memory_order_relaxed);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log_line: the two spellings of a log line. Hides escaping and cutting: whatever bytes come in, the
- * JSON form is one valid object on one line, and neither form lets a value send control characters
- * to a terminal. Pure; any thread; no allocation.
+ * log_line: the two spellings of a log line. Hides escaping and cutting: whatever bytes come in,
+ * the JSON form is one valid object on one line, and neither form lets a value send control
+ * characters to a terminal. Pure; any thread; no allocation.
  */
 #include "log_line.h"
 
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define TAIL_ROOM 64       /* kept free for `dropped`, `truncated` and the newline */
+#define TAIL_ROOM 64          /* kept free for `dropped`, `truncated` and the newline */
 #define STRING_BYTES_MAX 1024 /* of one value */
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};

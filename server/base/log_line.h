@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log_line: one log line in a fixed buffer. Between log.c, which decides whether and where to write,
- * and log_line.c, which knows the two formats. Pure; any thread.
+ * log_line: one log line in a fixed buffer. Between log.c, which decides whether and where to
+ * write, and log_line.c, which knows the two formats. Pure; any thread.
  */
 #ifndef BGW_LOG_LINE_H
 #define BGW_LOG_LINE_H
@@ -10,7 +10,8 @@
 
 #include <stddef.h>
 
-#define BGW_LOG_LINE_MAX 4096 /* PIPE_BUF: a write of this much to a pipe is whole or not at all */
+/* PIPE_BUF: a write of this much to a pipe is whole or not at all. */
+#define BGW_LOG_LINE_MAX 4096
 #define BGW_LOG_PAIRS_MAX 16
 
 /* one call's */

@@ -73,7 +73,8 @@ static enum bgw_status rebuild(struct bgw_map *m, size_t capacity)
     return BGW_OK;
 }
 
-/* Doubles when more than half is live; else the table is full of markers, and sweeping them will do. */
+/* Doubles when more than half is live; else the table is full of markers, and sweeping them will
+ * do. */
 static enum bgw_status make_room(struct bgw_map *m)
 {
     if (m->capacity == 0)

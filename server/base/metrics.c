@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * metrics: each thread counts in a block of its own, a reader adds the blocks up. Hides where the
- * numbers lie; any thread. Invariant: a block has one writer, so a count is a relaxed load and store,
- * no lock and no shared line; block 0 belongs to threads without a block, and is added to atomically.
+ * numbers lie; any thread. Invariant: a block has one writer, so a count is a relaxed load and
+ * store, no lock and no shared line; block 0 belongs to threads without a block, and is added to
+ * atomically.
  */
 #include "bgw/metrics.h"
 
@@ -14,8 +15,8 @@
 #define HOOKS_MAX 8
 
 /*
- * A histogram has four buckets for each doubling: at most 25 % wide. Up to 2^37 microseconds (38 hours),
- * what lasted longer is in the last one.
+ * A histogram has four buckets for each doubling: at most 25 % wide. Up to 2^37 microseconds (38
+ * hours), what lasted longer is in the last one.
  */
 #define SUB_BITS 2
 #define SUBS (1U << SUB_BITS)
@@ -107,7 +108,8 @@ void bgw_metric_set(enum bgw_metric id, int64_t v)
 /* The bucket whose upper bound is the least that is not below `us`. */
 static unsigned bucket_of(int64_t us)
 {
-    uint64_t below = us > 0 ? (uint64_t)us - 1 : 0; /* Prometheus bounds are inclusive: count from 0 */
+    uint64_t below =
+        us > 0 ? (uint64_t)us - 1 : 0; /* Prometheus bounds are inclusive: count from 0 */
     if (below < SUBS)
         return (unsigned)below;
     unsigned top = 63 - (unsigned)__builtin_clzll(below);

@@ -25,7 +25,7 @@ const char *bgw_status_text(enum bgw_status status)
     return rows[status].sentence;
 }
 
-/* The lower-case names are written once, before main: no lock, and no second spelling in the table. */
+/* The lower-case names are written once, before main: no lock, no second spelling in the table. */
 static char names[ROW_COUNT][NAME_MAX_LEN];
 
 __attribute__((constructor)) static void names_fill(void)

@@ -2,7 +2,8 @@
 /*
  * config: from flags, environment, file and defaults to one immutable struct. Hides the layers and
  * who owns the strings. Called once by the main thread before there are others. Invariant: a loaded
- * configuration has passed every rule; what was not understood has stopped the load, never been skipped.
+ * configuration has passed every rule; what was not understood has stopped the load, never been
+ * skipped.
  */
 #include "bgw/config.h"
 
@@ -31,7 +32,8 @@ static void begin_layer(struct bgw_config_loader *l, enum bgw_config_origin orig
     memset(l->given_as, 0, sizeof(l->given_as));
 }
 
-static enum bgw_status load_layers(struct bgw_config_loader *l, int argc, char **argv, char *const *env)
+static enum bgw_status load_layers(struct bgw_config_loader *l, int argc, char **argv,
+                                   char *const *env)
 {
     enum bgw_status status = BGW_OK;
     const char *path = bgw_config_path(l, argc, argv, env);

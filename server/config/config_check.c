@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_check: the grammar of values. Hides which rows have rules beyond their type; each rule answers
- * with the phrase that tells a person what to give instead. Pure; called while the process starts.
+ * config_check: the grammar of values. Hides which rows have rules beyond their type; each rule
+ * answers with the phrase that tells a person what to give instead. Pure; called while the process
+ * starts.
  */
 #include "config_rows.h"
 
@@ -153,8 +154,7 @@ static bool good_level(const char *value)
 
 static bool good_format(const char *value)
 {
-    return strcmp(value, "auto") == 0 || strcmp(value, "json") == 0 ||
-           strcmp(value, "pretty") == 0;
+    return strcmp(value, "auto") == 0 || strcmp(value, "json") == 0 || strcmp(value, "pretty") == 0;
 }
 
 #define ADDRESS_PHRASE "host:port, port 0 to 65535, such as 127.0.0.1:5851 or [::1]:0"
@@ -165,7 +165,8 @@ static const struct {
     bool (*good)(const char *value);
     const char *phrase;
 } rules[] = {
-    {BGW_CONFIG_ROW_kafka_bootstrap, good_brokers, "host:port, several separated by commas without spaces, or embedded"},
+    {BGW_CONFIG_ROW_kafka_bootstrap, good_brokers,
+     "host:port, several separated by commas without spaces, or embedded"},
     {BGW_CONFIG_ROW_topic_balance_updates, good_topic, TOPIC_PHRASE},
     {BGW_CONFIG_ROW_topic_ledger, good_topic, TOPIC_PHRASE},
     {BGW_CONFIG_ROW_rewind, good_rewind, "a duration such as 500ms, 60s, 10m or 2h, or beginning"},
@@ -174,7 +175,9 @@ static const struct {
     {BGW_CONFIG_ROW_default_currency, good_currency, "three capital letters, such as NGN"},
     {BGW_CONFIG_ROW_listen, good_address, ADDRESS_PHRASE},
     {BGW_CONFIG_ROW_admin_listen, good_address, ADDRESS_PHRASE},
-    {BGW_CONFIG_ROW_origins, good_origins, "scheme://host[:port] without path or slash at the end, several separated by commas without spaces, or *"},
+    {BGW_CONFIG_ROW_origins, good_origins,
+     "scheme://host[:port] without path or slash at the end, several separated by commas without "
+     "spaces, or *"},
     {BGW_CONFIG_ROW_log_level, good_level, "debug, info, warn or error"},
     {BGW_CONFIG_ROW_log_format, good_format, "auto, json or pretty"},
 };

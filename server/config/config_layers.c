@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_layers: how each layer is written: variables, lines of a file, flags. Hides their syntax; what
- * comes out is a name and a value for config_set.c. Main thread, at the start. Invariant: what cannot
- * be read stops the load; only variables that are plainly not ours are passed over.
+ * config_layers: how each layer is written: variables, lines of a file, flags. Hides their syntax;
+ * what comes out is a name and a value for config_set.c. Main thread, at the start. Invariant: what
+ * cannot be read stops the load; only variables that are plainly not ours are passed over.
  */
 #include "config_load.h"
 
@@ -19,7 +19,8 @@
 static bool service_link(const char *name, const char *value)
 {
     return strstr(name, "_SERVICE_HOST") || strstr(name, "_SERVICE_PORT") ||
-           ((strstr(name, "_PORT_") || bgw_config_cut_suffix(name, "_PORT", (char[BGW_CONFIG_NAME_MAX]){0})) &&
+           ((strstr(name, "_PORT_") ||
+             bgw_config_cut_suffix(name, "_PORT", (char[BGW_CONFIG_NAME_MAX]){0})) &&
             (strncmp(value, "tcp://", 6) == 0 || strncmp(value, "udp://", 6) == 0 ||
              strstr(name, "_TCP_") || strstr(name, "_UDP_")));
 }
@@ -71,7 +72,8 @@ static char *trim(char *text)
     return text;
 }
 
-/* A value in quotes is what stands between the first and the last; else a # after white space ends it. */
+/* A value in quotes is what stands between the first and the last; else a # after white space ends
+ * it. */
 static char *file_value(char *text)
 {
     text = trim(text);
@@ -88,7 +90,8 @@ static char *file_value(char *text)
     return trim(text);
 }
 
-static enum bgw_status load_line(struct bgw_config_loader *l, char *line, int number, const char *path)
+static enum bgw_status load_line(struct bgw_config_loader *l, char *line, int number,
+                                 const char *path)
 {
     line = trim(line);
     if (!*line || *line == '#')
@@ -144,7 +147,8 @@ static enum bgw_status usage(struct bgw_config_loader *l, const char *arg, const
 }
 
 /* Reads the flag at *at and moves *at behind it and its value. */
-static enum bgw_status next_flag(struct bgw_config_loader *l, int argc, char **argv, int *at, struct flag *f)
+static enum bgw_status next_flag(struct bgw_config_loader *l, int argc, char **argv, int *at,
+                                 struct flag *f)
 {
     const char *arg = argv[(*at)++];
     const char *equals = strchr(arg, '=');

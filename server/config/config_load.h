@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config_load: one load in the making, between config.c (the order of the layers), config_layers.c
- * (how each layer is read) and config_set.c (what a key and its value do). Main thread, at the start.
+ * (how each layer is read) and config_set.c (what a key and its value do). Main thread, at the
+ * start.
  */
 #ifndef BGW_CONFIG_LOAD_H
 #define BGW_CONFIG_LOAD_H
@@ -14,7 +15,7 @@
 struct bgw_config_loader {
     struct bgw_config *c;
     struct bgw_buf *error;
-    enum bgw_config_origin origin; /* of the layer that is being read */
+    enum bgw_config_origin origin;              /* of the layer that is being read */
     const char *given_as[BGW_CONFIG_ROW_COUNT]; /* in this layer, by this name */
 };
 

@@ -10,11 +10,11 @@
 #include <stddef.h>
 
 const struct bgw_config_row bgw_config_rows[BGW_CONFIG_ROW_COUNT] = {
-#define BGW_CONFIG_STR(id, env, flag, def, flags, help) \
+#define BGW_CONFIG_STR(id, env, flag, def, flags, help)                                            \
     {env, flag, help, BGW_CONFIG_KIND_STR, flags, offsetof(struct bgw_config, id), def, 0, 0, 0},
-#define BGW_CONFIG_INT(id, env, flag, def, min, max, help) \
+#define BGW_CONFIG_INT(id, env, flag, def, min, max, help)                                         \
     {env, flag, help, BGW_CONFIG_KIND_INT, 0, offsetof(struct bgw_config, id), "", def, min, max},
-#define BGW_CONFIG_BOOL(id, env, flag, def, help) \
+#define BGW_CONFIG_BOOL(id, env, flag, def, help)                                                  \
     {env, flag, help, BGW_CONFIG_KIND_BOOL, 0, offsetof(struct bgw_config, id), "", def, 0, 1},
 #include "config.def"
 #undef BGW_CONFIG_STR
@@ -114,7 +114,7 @@ const char *bgw_config_nearest_flag(const char *name)
 
 bool bgw_config_kafka_secret(const char *property)
 {
-    static const char *const words[] = {"password", "passphrase", "secret",
+    static const char *const words[] = {"password", "passphrase",  "secret",
                                         "key.pem",  "private.key", "oauthbearer.config"};
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
         if (strstr(property, words[i]))

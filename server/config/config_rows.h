@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_rows: what the files of this room share: config.def as data, where each value came from, and
- * the rules a value must follow. For config*.c only.
+ * config_rows: what the files of this room share: config.def as data, where each value came from,
+ * and the rules a value must follow. For config*.c only.
  */
 #ifndef BGW_CONFIG_ROWS_H
 #define BGW_CONFIG_ROWS_H
@@ -15,8 +15,8 @@ struct bgw_config_row {
     const char *env, *flag, *help;
     enum bgw_config_kind kind;
     int flags;
-    size_t offset;        /* of the member of struct bgw_config */
-    const char *def_str;  /* STR */
+    size_t offset;         /* of the member of struct bgw_config */
+    const char *def_str;   /* STR */
     int64_t def, min, max; /* INT; BOOL: def alone */
 };
 

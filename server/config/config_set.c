@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_set: what a key and its value do to the configuration: rows, secrets from files, properties of
- * librdkafka. Hides who owns the strings. Main thread, at the start. Invariant: a value is checked
- * before it is stored, and an error says key, value and what to give; a secret is in no error.
+ * config_set: what a key and its value do to the configuration: rows, secrets from files,
+ * properties of librdkafka. Hides who owns the strings. Main thread, at the start. Invariant: a
+ * value is checked before it is stored, and an error says key, value and what to give; a secret is
+ * in no error.
  */
 #include "config_load.h"
 
@@ -45,7 +46,8 @@ static enum bgw_status refuse(struct bgw_config_loader *l, const char *name, con
     return BGW_CONFIG;
 }
 
-static enum bgw_status set_str(struct bgw_config_loader *l, int i, const char *name, const char *value)
+static enum bgw_status set_str(struct bgw_config_loader *l, int i, const char *name,
+                               const char *value)
 {
     const struct bgw_config_row *row = &bgw_config_rows[i];
     const char *phrase = bgw_config_check(i, value);
@@ -58,7 +60,8 @@ static enum bgw_status set_str(struct bgw_config_loader *l, int i, const char *n
     return BGW_OK;
 }
 
-static enum bgw_status set_int(struct bgw_config_loader *l, int i, const char *name, const char *value)
+static enum bgw_status set_int(struct bgw_config_loader *l, int i, const char *name,
+                               const char *value)
 {
     const struct bgw_config_row *row = &bgw_config_rows[i];
     int64_t v;
@@ -72,7 +75,8 @@ static enum bgw_status set_int(struct bgw_config_loader *l, int i, const char *n
     return BGW_OK;
 }
 
-static enum bgw_status set_bool(struct bgw_config_loader *l, int i, const char *name, const char *value)
+static enum bgw_status set_bool(struct bgw_config_loader *l, int i, const char *name,
+                                const char *value)
 {
     bool v;
     if (!bgw_config_read_bool(value, &v))
@@ -94,7 +98,8 @@ static enum bgw_status claim(struct bgw_config_loader *l, int i, const char *nam
     return l->given_as[i] ? BGW_OK : BGW_NO_MEMORY;
 }
 
-enum bgw_status bgw_config_set(struct bgw_config_loader *l, int i, const char *name, const char *value)
+enum bgw_status bgw_config_set(struct bgw_config_loader *l, int i, const char *name,
+                               const char *value)
 {
     enum bgw_status status = claim(l, i, name);
     if (status != BGW_OK)
@@ -111,7 +116,7 @@ enum bgw_status bgw_config_set(struct bgw_config_loader *l, int i, const char *n
 
 /* Reads a whole file. `who` is the key that named it. */
 enum bgw_status bgw_config_read_file(struct bgw_config_loader *l, const char *who, const char *path,
-                                 struct bgw_buf *out)
+                                     struct bgw_buf *out)
 {
     FILE *f = fopen(path, "re");
     if (!f) {
@@ -136,7 +141,8 @@ enum bgw_status bgw_config_read_file(struct bgw_config_loader *l, const char *wh
     return status;
 }
 
-/* The content of a secret's file, without the newline that editors leave at its end; kept by the loader. */
+/* The content of a secret's file, without the newline that editors leave at its end; kept by the
+ * loader. */
 static enum bgw_status read_secret(struct bgw_config_loader *l, const char *name, const char *path,
                                    const char **out)
 {
@@ -163,7 +169,7 @@ static enum bgw_status read_secret(struct bgw_config_loader *l, const char *name
 }
 
 enum bgw_status bgw_config_set_secret(struct bgw_config_loader *l, int i, const char *name,
-                                         const char *path)
+                                      const char *path)
 {
     const char *value;
     enum bgw_status status = read_secret(l, name, path, &value);
@@ -198,7 +204,9 @@ static void property_of(const char *name, char *out)
 {
     size_t n = 0;
     for (name += strlen("KAFKA_"); *name && n + 1 < BGW_CONFIG_NAME_MAX; name++)
-        out[n++] = (char)(*name == '_' ? '.' : *name >= 'A' && *name <= 'Z' ? *name + ('a' - 'A') : *name);
+        out[n++] = (char)(*name == '_'                   ? '.'
+                          : *name >= 'A' && *name <= 'Z' ? *name + ('a' - 'A')
+                                                         : *name);
     out[n] = '\0';
 }
 
@@ -231,15 +239,16 @@ static enum bgw_status set_property(struct bgw_config_loader *l, const char *giv
     return BGW_OK;
 }
 
-static enum bgw_status take_property(struct bgw_config_loader *l, const char *name, const char *value)
+static enum bgw_status take_property(struct bgw_config_loader *l, const char *name,
+                                     const char *value)
 {
     char base[BGW_CONFIG_NAME_MAX], property[BGW_CONFIG_NAME_MAX];
     size_t distance;
     const char *nearest = bgw_config_nearest_env(name, &distance);
     bool from_file = bgw_config_cut_suffix(name, "_FILE", base);
     property_of(from_file ? base : name, property);
-    bool brokers = strcmp(property, "bootstrap.servers") == 0 ||
-                   strcmp(property, "metadata.broker.list") == 0;
+    bool brokers =
+        strcmp(property, "bootstrap.servers") == 0 || strcmp(property, "metadata.broker.list") == 0;
     if (brokers || distance <= 2) {
         bgw_buf_appendf(l->error, "%s: unknown key (%s); the nearest known one is %s.", name,
                         bgw_config_origin_text(l->origin), brokers ? "KAFKA_BOOTSTRAP" : nearest);
@@ -262,7 +271,8 @@ static enum bgw_status unknown_key(struct bgw_config_loader *l, const char *name
     return BGW_UNKNOWN_KEY;
 }
 
-enum bgw_status bgw_config_take_key(struct bgw_config_loader *l, const char *name, const char *value)
+enum bgw_status bgw_config_take_key(struct bgw_config_loader *l, const char *name,
+                                    const char *value)
 {
     int i = bgw_config_row_by_env(name);
     int secret = bgw_config_secret_row(name, "_FILE", bgw_config_row_by_env);

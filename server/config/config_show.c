@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_show: the configuration as people read it: `bgw config` and the option list of --help. Hides
- * secrets: no path through this file prints one. Called on the main thread; reads only.
+ * config_show: the configuration as people read it: `bgw config` and the option list of --help.
+ * Hides secrets: no path through this file prints one. Called on the main thread; reads only.
  */
 #include "config_rows.h"
 
@@ -131,12 +131,14 @@ static void help_row(const struct bgw_config_row *row, struct bgw_buf *out)
 
 void bgw_config_help(struct bgw_buf *out)
 {
-    bgw_buf_append_str(out, "  --config FILE\n      KEY=VALUE lines with the names below in capitals, "
-                            "# begins a comment\n      BGW_CONFIG\n");
+    bgw_buf_append_str(out,
+                       "  --config FILE\n      KEY=VALUE lines with the names below in capitals, "
+                       "# begins a comment\n      BGW_CONFIG\n");
     for (int i = 0; i < BGW_CONFIG_ROW_COUNT; i++)
         help_row(&bgw_config_rows[i], out);
-    bgw_buf_append_str(out,
-                       "\nA flag wins over the environment, the environment over the file, the file over the "
-                       "default.\nKAFKA_<PROPERTY> sets any other property of librdkafka, dots as "
-                       "underscores:\nKAFKA_SECURITY_PROTOCOL=SASL_SSL, KAFKA_SASL_PASSWORD_FILE=/run/secrets/kafka.\n");
+    bgw_buf_append_str(
+        out, "\nA flag wins over the environment, the environment over the file, the file over the "
+             "default.\nKAFKA_<PROPERTY> sets any other property of librdkafka, dots as "
+             "underscores:\nKAFKA_SECURITY_PROTOCOL=SASL_SSL, "
+             "KAFKA_SASL_PASSWORD_FILE=/run/secrets/kafka.\n");
 }

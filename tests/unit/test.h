@@ -11,6 +11,7 @@
 #include "bgw/slice.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,47 +22,50 @@
 
 /* one thread's: main's */
 struct test_case {
-    const char *name;
+    const char *name, *file;
+    int line;
     void (*run)(void);
     struct test_case *next;
 };
 
-/* one thread's: main's */
+/* main's, but for `failures`: checks may stand in any thread */
 struct test_state {
-    struct test_case *first, **last;
-    unsigned failures; /* of the running test */
+    struct test_case *first;
+    atomic_uint failures; /* of the running test */
 };
 
 __attribute__((weak)) struct test_state test_state_;
 
-#define TEST(sentence)                                                       \
-    static void test_run_##sentence(void);                                   \
-    __attribute__((constructor)) static void test_register_##sentence(void)  \
-    {                                                                        \
-        static struct test_case self = {#sentence, test_run_##sentence, NULL}; \
-        test_register_(&self);                                               \
-    }                                                                        \
+#define TEST(sentence)                                                                             \
+    static void test_run_##sentence(void);                                                         \
+    __attribute__((constructor)) static void test_register_##sentence(void)                        \
+    {                                                                                              \
+        static struct test_case self = {#sentence, __FILE__, __LINE__, test_run_##sentence, NULL}; \
+        test_register_(&self);                                                                     \
+    }                                                                                              \
     static void test_run_##sentence(void)
 
-#define CHECK(expr)                                                 \
-    do {                                                            \
-        if (!(expr))                                                \
-            test_fail_(__FILE__, __LINE__, "%s is false", #expr);   \
+#define CHECK(expr)                                                                                \
+    do {                                                                                           \
+        if (!(expr))                                                                               \
+            test_fail_(__FILE__, __LINE__, "%s is false", #expr);                                  \
     } while (0)
 
-#define CHECK_EQ_I64(a, b) \
-    test_check_i64_(__FILE__, __LINE__, #a, (int64_t)(a), #b, (int64_t)(b))
-#define CHECK_EQ_STR(a, b) \
+#define CHECK_EQ_I64(a, b) test_check_i64_(__FILE__, __LINE__, #a, (int64_t)(a), #b, (int64_t)(b))
+#define CHECK_EQ_STR(a, b)                                                                         \
     test_check_slice_(__FILE__, __LINE__, #a, bgw_slice_str(a), bgw_slice_str(b))
-#define CHECK_SLICE(slice, lit) \
+#define CHECK_SLICE(slice, lit)                                                                    \
     test_check_slice_(__FILE__, __LINE__, #slice, (slice), bgw_slice_str(lit))
 
+/* In the order of the file: link-time optimisation changes the order of constructors. */
 static inline void test_register_(struct test_case *c)
 {
-    if (!test_state_.last)
-        test_state_.last = &test_state_.first;
-    *test_state_.last = c;
-    test_state_.last = &c->next;
+    struct test_case **at = &test_state_.first;
+    while (*at && (strcmp((*at)->file, c->file) < 0 ||
+                   (strcmp((*at)->file, c->file) == 0 && (*at)->line < c->line)))
+        at = &(*at)->next;
+    c->next = *at;
+    *at = c;
 }
 
 __attribute__((format(printf, 3, 4))) static inline void test_fail_(const char *file, int line,

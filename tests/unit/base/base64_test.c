@@ -71,7 +71,8 @@ static enum bgw_status decode_standard(const char *text)
 
 TEST(of_all_last_letters_only_those_without_left_over_bits_are_accepted)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     int two = 0, three = 0;
     for (size_t i = 0; i < 64; i++) {
         char short_text[] = {'A', alphabet[i], 0}, long_text[] = {'A', 'A', alphabet[i], 0};
@@ -86,8 +87,8 @@ TEST(of_all_last_letters_only_those_without_left_over_bits_are_accepted)
 
 TEST(padding_white_space_and_the_other_alphabet_are_refused_in_the_url_form)
 {
-    static const char *const cases[] = {"Zg==", "Zm8=", "Zm9v=", "Zm 9v", "Zm9v\n", " Zm9v",
-                                        "Zm+v", "Zm/v",  "Z",     "Zm9vY", "Zm\xc3\xa9", "===="};
+    static const char *const cases[] = {"Zg==", "Zm8=", "Zm9v=", "Zm 9v", "Zm9v\n",     " Zm9v",
+                                        "Zm+v", "Zm/v", "Z",     "Zm9vY", "Zm\xc3\xa9", "===="};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         CHECK_EQ_I64(decode_url(cases[i]), BGW_BAD_ENCODING);
     CHECK_EQ_I64(decode_url("Zm-_"), BGW_OK);
@@ -97,13 +98,15 @@ TEST(a_nul_inside_is_refused)
 {
     uint8_t out[8];
     size_t len;
-    CHECK_EQ_I64(bgw_base64url_decode(BGW_SLICE("Zm\0v"), out, sizeof(out), &len), BGW_BAD_ENCODING);
+    CHECK_EQ_I64(bgw_base64url_decode(BGW_SLICE("Zm\0v"), out, sizeof(out), &len),
+                 BGW_BAD_ENCODING);
 }
 
 TEST(the_standard_form_wants_its_padding_and_no_more)
 {
-    static const char *const bad[] = {"Zg",   "Zg=",   "Zm8",   "Z===",  "====",  "Zg==Zg==", "=Zm9",
-                                      "Zh==", "Zm9=",  "Zm9v====", "Zm-v", "Zm_v", "Z=g=",  "Zg==\n"};
+    static const char *const bad[] = {
+        "Zg",   "Zg=",  "Zm8",      "Z===", "====", "Zg==Zg==", "=Zm9",
+        "Zh==", "Zm9=", "Zm9v====", "Zm-v", "Zm_v", "Z=g=",     "Zg==\n"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         CHECK_EQ_I64(decode_standard(bad[i]), BGW_BAD_ENCODING);
     CHECK_EQ_I64(decode_standard("Zg=="), BGW_OK);

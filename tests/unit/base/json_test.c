@@ -15,7 +15,7 @@ struct parse_case {
 
 #define CASE(lit, status) {{(lit), sizeof(lit) - 1}, BGW_##status}
 
-/* Parses a copy that ends where the text ends, so that a read past it is caught by the sanitizer. */
+/* Parses a copy that ends where the text ends, so that the sanitizer catches a read past it. */
 static enum bgw_status parse_copy(struct bgw_slice text)
 {
     struct bgw_json root;
@@ -76,34 +76,20 @@ TEST(well_formed_texts_are_accepted)
 TEST(malformed_texts_are_bad_json)
 {
     static const struct parse_case cases[] = {
-        CASE("", BAD_JSON),
-        CASE("   ", BAD_JSON),
-        CASE("{", BAD_JSON),
-        CASE("}", BAD_JSON),
-        CASE("[", BAD_JSON),
-        CASE("[1", BAD_JSON),
-        CASE("[1,", BAD_JSON),
-        CASE("[1,]", BAD_JSON),
-        CASE("[,1]", BAD_JSON),
-        CASE("[1 2]", BAD_JSON),
-        CASE("[1}", BAD_JSON),
-        CASE("{\"a\"}", BAD_JSON),
-        CASE("{\"a\":}", BAD_JSON),
-        CASE("{\"a\":1,}", BAD_JSON),
-        CASE("{,}", BAD_JSON),
-        CASE("{a:1}", BAD_JSON),
-        CASE("{1:1}", BAD_JSON),
-        CASE("{'a':1}", BAD_JSON),
-        CASE("{\"a\" 1}", BAD_JSON),
-        CASE("{\"a\":1 \"b\":2}", BAD_JSON),
-        CASE("{\"a\":1]", BAD_JSON),
-        CASE("nul", BAD_JSON),
-        CASE("nulll", BAD_JSON),
-        CASE("NaN", BAD_JSON),
-        CASE("Infinity", BAD_JSON),
-        CASE("-Infinity", BAD_JSON),
-        CASE("True", BAD_JSON),
-        CASE("/* */1", BAD_JSON),
+        CASE("", BAD_JSON),          CASE("   ", BAD_JSON),
+        CASE("{", BAD_JSON),         CASE("}", BAD_JSON),
+        CASE("[", BAD_JSON),         CASE("[1", BAD_JSON),
+        CASE("[1,", BAD_JSON),       CASE("[1,]", BAD_JSON),
+        CASE("[,1]", BAD_JSON),      CASE("[1 2]", BAD_JSON),
+        CASE("[1}", BAD_JSON),       CASE("{\"a\"}", BAD_JSON),
+        CASE("{\"a\":}", BAD_JSON),  CASE("{\"a\":1,}", BAD_JSON),
+        CASE("{,}", BAD_JSON),       CASE("{a:1}", BAD_JSON),
+        CASE("{1:1}", BAD_JSON),     CASE("{'a':1}", BAD_JSON),
+        CASE("{\"a\" 1}", BAD_JSON), CASE("{\"a\":1 \"b\":2}", BAD_JSON),
+        CASE("{\"a\":1]", BAD_JSON), CASE("nul", BAD_JSON),
+        CASE("nulll", BAD_JSON),     CASE("NaN", BAD_JSON),
+        CASE("Infinity", BAD_JSON),  CASE("-Infinity", BAD_JSON),
+        CASE("True", BAD_JSON),      CASE("/* */1", BAD_JSON),
         CASE("\v1", BAD_JSON),
     };
     CHECK_CASES(cases);
@@ -112,10 +98,12 @@ TEST(malformed_texts_are_bad_json)
 TEST(numbers_that_break_the_grammar_are_bad_json)
 {
     static const struct parse_case cases[] = {
-        CASE("01", BAD_JSON),  CASE("-01", BAD_JSON), CASE("00", BAD_JSON),  CASE("+1", BAD_JSON),
-        CASE("-", BAD_JSON),   CASE(".5", BAD_JSON),  CASE("1.", BAD_JSON),  CASE("1.e3", BAD_JSON),
-        CASE("1e", BAD_JSON),  CASE("1e+", BAD_JSON), CASE("1e1.5", BAD_JSON), CASE("0x10", BAD_JSON),
-        CASE("1_0", BAD_JSON), CASE("--1", BAD_JSON), CASE("1-", BAD_JSON),  CASE("[01]", BAD_JSON),
+        CASE("01", BAD_JSON),   CASE("-01", BAD_JSON),   CASE("00", BAD_JSON),
+        CASE("+1", BAD_JSON),   CASE("-", BAD_JSON),     CASE(".5", BAD_JSON),
+        CASE("1.", BAD_JSON),   CASE("1.e3", BAD_JSON),  CASE("1e", BAD_JSON),
+        CASE("1e+", BAD_JSON),  CASE("1e1.5", BAD_JSON), CASE("0x10", BAD_JSON),
+        CASE("1_0", BAD_JSON),  CASE("--1", BAD_JSON),   CASE("1-", BAD_JSON),
+        CASE("[01]", BAD_JSON),
     };
     CHECK_CASES(cases);
 }
@@ -123,8 +111,8 @@ TEST(numbers_that_break_the_grammar_are_bad_json)
 TEST(bytes_after_the_value_are_bad_json)
 {
     static const struct parse_case cases[] = {
-        CASE("{}x", BAD_JSON), CASE("{}{}", BAD_JSON),   CASE("1 1", BAD_JSON),
-        CASE("{},", BAD_JSON), CASE("{}\0", BAD_JSON),   CASE("{} \0 ", BAD_JSON),
+        CASE("{}x", BAD_JSON),    CASE("{}{}", BAD_JSON), CASE("1 1", BAD_JSON),
+        CASE("{},", BAD_JSON),    CASE("{}\0", BAD_JSON), CASE("{} \0 ", BAD_JSON),
         CASE("null\"", BAD_JSON),
     };
     CHECK_CASES(cases);
@@ -133,12 +121,12 @@ TEST(bytes_after_the_value_are_bad_json)
 TEST(broken_strings_are_bad_json)
 {
     static const struct parse_case cases[] = {
-        CASE("\"", BAD_JSON),           CASE("\"a", BAD_JSON),        CASE("\"\\\"", BAD_JSON),
-        CASE("\"\\", BAD_JSON),         CASE("\"\\x41\"", BAD_JSON),  CASE("\"\\0\"", BAD_JSON),
-        CASE("\"\\\0\"", BAD_JSON),     CASE("\"\\u12\"", BAD_JSON),  CASE("\"\\u12g4\"", BAD_JSON),
-        CASE("\"\\u", BAD_JSON),        CASE("\"\\u123", BAD_JSON),   CASE("\"\\U0041\"", BAD_JSON),
-        CASE("\"a\nb\"", BAD_JSON),     CASE("\"\t\"", BAD_JSON),     CASE("\"\0\"", BAD_JSON),
-        CASE("\"\x1f\"", BAD_JSON),     CASE("{\"a\nb\":1}", BAD_JSON),
+        CASE("\"", BAD_JSON),       CASE("\"a", BAD_JSON),          CASE("\"\\\"", BAD_JSON),
+        CASE("\"\\", BAD_JSON),     CASE("\"\\x41\"", BAD_JSON),    CASE("\"\\0\"", BAD_JSON),
+        CASE("\"\\\0\"", BAD_JSON), CASE("\"\\u12\"", BAD_JSON),    CASE("\"\\u12g4\"", BAD_JSON),
+        CASE("\"\\u", BAD_JSON),    CASE("\"\\u123", BAD_JSON),     CASE("\"\\U0041\"", BAD_JSON),
+        CASE("\"a\nb\"", BAD_JSON), CASE("\"\t\"", BAD_JSON),       CASE("\"\0\"", BAD_JSON),
+        CASE("\"\x1f\"", BAD_JSON), CASE("{\"a\nb\":1}", BAD_JSON),
     };
     CHECK_CASES(cases);
 }
@@ -157,12 +145,12 @@ TEST(every_raw_control_character_in_a_string_is_refused)
 TEST(lone_surrogates_are_refused)
 {
     static const struct parse_case cases[] = {
-        CASE("\"\\ud800\"", BAD_JSON),         CASE("\"\\udc00\"", BAD_JSON),
-        CASE("\"\\ud800x\"", BAD_JSON),        CASE("\"\\ud800\\n\"", BAD_JSON),
-        CASE("\"\\ud800\\ud800\"", BAD_JSON),  CASE("\"\\udc00\\ud800\"", BAD_JSON),
-        CASE("\"\\ud800\\u0041\"", BAD_JSON),  CASE("\"\\udbff\\ue000\"", BAD_JSON),
-        CASE("\"\\ud800\\udc0\"", BAD_JSON),   CASE("\"\\ud800\\", BAD_JSON),
-        CASE("\"\\uDBFF\\uDFFF\"", OK),        CASE("\"\\ud7ff\\ue000\"", OK),
+        CASE("\"\\ud800\"", BAD_JSON),        CASE("\"\\udc00\"", BAD_JSON),
+        CASE("\"\\ud800x\"", BAD_JSON),       CASE("\"\\ud800\\n\"", BAD_JSON),
+        CASE("\"\\ud800\\ud800\"", BAD_JSON), CASE("\"\\udc00\\ud800\"", BAD_JSON),
+        CASE("\"\\ud800\\u0041\"", BAD_JSON), CASE("\"\\udbff\\ue000\"", BAD_JSON),
+        CASE("\"\\ud800\\udc0\"", BAD_JSON),  CASE("\"\\ud800\\", BAD_JSON),
+        CASE("\"\\uDBFF\\uDFFF\"", OK),       CASE("\"\\ud7ff\\ue000\"", OK),
     };
     CHECK_CASES(cases);
 }
@@ -210,7 +198,11 @@ static bool utf8_valid_slowly(const unsigned char *p, size_t len)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     for (size_t i = 0; i < len;) {
-        size_t n = p[i] < 0x80 ? 1 : p[i] >> 5 == 6 ? 2 : p[i] >> 4 == 14 ? 3 : p[i] >> 3 == 30 ? 4 : 0;
+        size_t n = p[i] < 0x80       ? 1
+                   : p[i] >> 5 == 6  ? 2
+                   : p[i] >> 4 == 14 ? 3
+                   : p[i] >> 3 == 30 ? 4
+                                     : 0;
         if (n == 0 || n > len - i)
             return false;
         uint32_t c = n == 1 ? p[i] : p[i] & (0x7fU >> n);
@@ -236,7 +228,8 @@ TEST(utf8_check_agrees_with_a_slow_one_on_every_three_bytes)
         if (bgw_utf8_valid(bgw_slice_of((char *)bytes, 3)) != utf8_valid_slowly(bytes, 3))
             test_fail_(__FILE__, __LINE__, "they differ on %06x", v);
     }
-    for (uint32_t v = 0; v < 1U << 20; v++) { /* four-byte forms: every lead, the tails thinned out */
+    for (uint32_t v = 0; v < 1U << 20;
+         v++) { /* four-byte forms: every lead, the tails thinned out */
         bytes[0] = (unsigned char)(0xf0 | v >> 17);
         bytes[1] = (unsigned char)(v >> 9 & 0xff);
         bytes[2] = (unsigned char)((v >> 5 & 0xf) << 4);
@@ -371,7 +364,8 @@ TEST(changed_bytes_never_make_the_walk_leave_the_text)
             int members = 0;
             while (bgw_json_next(&root, &cursor, &name, &value)) {
                 members++;
-                CHECK(value.raw.data > copy && value.raw.data + value.raw.len < copy + sizeof(copy));
+                CHECK(value.raw.data > copy &&
+                      value.raw.data + value.raw.len < copy + sizeof(copy));
             }
             CHECK(members >= 1 && members <= 3);
         }
@@ -379,7 +373,8 @@ TEST(changed_bytes_never_make_the_walk_leave_the_text)
 
 TEST(a_walk_gives_members_in_the_order_of_the_text)
 {
-    struct bgw_json root = parsed(" { \"b\" : \"x\" , \"a\":[1, 2],\"c\":{\"d\":\"}\"} , \"n\" :null } ");
+    struct bgw_json root =
+        parsed(" { \"b\" : \"x\" , \"a\":[1, 2],\"c\":{\"d\":\"}\"} , \"n\" :null } ");
     struct bgw_json name, value;
     const char *cursor = NULL;
     CHECK(bgw_json_next(&root, &cursor, &name, &value));
@@ -460,9 +455,10 @@ TEST(integers_are_read_exactly)
 
 TEST(what_is_not_a_plain_integer_is_bad_number)
 {
-    static const char *const cases[] = {"1.5", "1e3",  "1E3",  "1.0",   "0.0", "\"12\"",
-                                        "null", "true", "false", "[1]", "{}",  "-0",
-                                        "-0.0", "0e0",  "99999999999999999999.5"};
+    static const char *const cases[] = {
+        "1.5",    "1e3",  "1E3",  "1.0",   "0.0",
+        "\"12\"", "null", "true", "false", "[1]",
+        "{}",     "-0",   "-0.0", "0e0",   "99999999999999999999.5"};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         int64_t v = 42;
         CHECK_EQ_I64(read_i64(cases[i], &v), BGW_BAD_NUMBER);
@@ -473,8 +469,12 @@ TEST(what_is_not_a_plain_integer_is_bad_number)
 TEST(integers_beyond_64_bits_are_out_of_range)
 {
     static const char *const cases[] = {
-        "9223372036854775808",  "-9223372036854775809", "9223372036854775810",
-        "18446744073709551616", "18446744073709551615", "99999999999999999999999999999999",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "9223372036854775810",
+        "18446744073709551616",
+        "18446744073709551615",
+        "99999999999999999999999999999999",
         "-99999999999999999999999999999999",
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -105,7 +105,8 @@ TEST(a_line_is_one_json_object_with_typed_fields)
     check_member(&line, "part", "NGN");
     check_member(&line, "none", "null");
     CHECK(bgw_json_member(&line, "ts", &ts));
-    CHECK(ts.raw.len == 24 && ts.raw.data[10] == 'T' && ts.raw.data[19] == '.' && ts.raw.data[23] == 'Z');
+    CHECK(ts.raw.len == 24 && ts.raw.data[10] == 'T' && ts.raw.data[19] == '.' &&
+          ts.raw.data[23] == 'Z');
     free(text);
 }
 
@@ -116,7 +117,9 @@ TEST(any_bytes_in_a_value_leave_a_valid_line)
         all[i] = (char)i;
     capture_pipe(0);
     BGW_LOG(BGW_LOG_INFO, "bytes", {"all", LSL(bgw_slice_of(all, sizeof(all)))},
-            {"c1", LS("\xc2\x9b" "2J")}, {"euro", LS("\xe2\x82\xac")});
+            {"c1", LS("\xc2\x9b"
+                      "2J")},
+            {"euro", LS("\xe2\x82\xac")});
     char *text = capture_end();
     struct bgw_json line = line_of(text, 0);
     CHECK_EQ_I64(lines_in(text), 1);
@@ -195,7 +198,8 @@ TEST(a_site_writes_its_burst_and_then_drops_and_counts)
     BGW_LOG(BGW_LOG_INFO, "other_site", {"n", LI(1)});
     char *text = capture_end();
     int lines = lines_in(text);
-    CHECK(lines >= 21 && lines <= 40); /* the burst, the other site, and what a slow machine earns back */
+    CHECK(lines >= 21 &&
+          lines <= 40); /* the burst, the other site, and what a slow machine earns back */
     CHECK(strstr(text, "other_site") != NULL);
     CHECK_EQ_I64(bgw_log_dropped_total() - before, 1001 - lines);
     CHECK_EQ_I64(bgw_metric_read(BGW_M_LOG_DROPPED) - metric, 1001 - lines);

@@ -101,8 +101,10 @@ TEST(an_empty_map_finds_nothing_and_holds_no_memory)
 TEST(an_insert_at_the_maximum_is_full_and_changes_nothing)
 {
     struct bgw_map m;
-    struct thing things[4] = {{.hash = 1, .number = 1}, {.hash = 2, .number = 2},
-                              {.hash = 3, .number = 3}, {.hash = 4, .number = 4}};
+    struct thing things[4] = {{.hash = 1, .number = 1},
+                              {.hash = 2, .number = 2},
+                              {.hash = 3, .number = 3},
+                              {.hash = 4, .number = 4}};
     bgw_map_init(&m, 3);
     for (int i = 0; i < 3; i++)
         CHECK_EQ_I64(bgw_map_insert(&m, things[i].hash, &things[i]), BGW_OK);

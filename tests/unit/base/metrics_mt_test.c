@@ -96,9 +96,11 @@ TEST(the_text_carries_the_values)
     bgw_metric_add(BGW_M_RECORDS_REJECTED_BAD_JSON, 3);
     bgw_metric_add(BGW_M_SNAPSHOTS_SENT, 2);
     scrape(&text);
-    CHECK_EQ_I64(value_of(&text, "bgw_records_rejected_total{feed=\"balance\",reason=\"bad_json\"}"),
-                 bgw_metric_read(BGW_M_RECORDS_REJECTED_BAD_JSON));
-    CHECK_EQ_I64(value_of(&text, "bgw_snapshots_sent_total"), bgw_metric_read(BGW_M_SNAPSHOTS_SENT));
+    CHECK_EQ_I64(
+        value_of(&text, "bgw_records_rejected_total{feed=\"balance\",reason=\"bad_json\"}"),
+        bgw_metric_read(BGW_M_RECORDS_REJECTED_BAD_JSON));
+    CHECK_EQ_I64(value_of(&text, "bgw_snapshots_sent_total"),
+                 bgw_metric_read(BGW_M_SNAPSHOTS_SENT));
     bgw_buf_deinit(&text);
 }
 
@@ -115,12 +117,12 @@ TEST(each_name_has_one_help_and_one_type_before_its_series)
     struct bgw_buf text;
     char head[160];
     scrape(&text);
-#define ROW(name_, type_)                                                             \
-    do {                                                                              \
-        snprintf(head, sizeof(head), "# HELP %s ", name_);                            \
-        CHECK_EQ_I64(count_of(text.data, head), 1);                                   \
-        snprintf(head, sizeof(head), "\n# TYPE %s " type_ "\n%s", name_, name_);      \
-        CHECK_EQ_I64(count_of(text.data, head), 1);                                   \
+#define ROW(name_, type_)                                                                          \
+    do {                                                                                           \
+        snprintf(head, sizeof(head), "# HELP %s ", name_);                                         \
+        CHECK_EQ_I64(count_of(text.data, head), 1);                                                \
+        snprintf(head, sizeof(head), "\n# TYPE %s " type_ "\n%s", name_, name_);                   \
+        CHECK_EQ_I64(count_of(text.data, head), 1);                                                \
     } while (0);
 #define BGW_COUNTER(id, name, labels, help) ROW(name, "counter")
 #define BGW_GAUGE(id, name, labels, help) ROW(name, "gauge")
@@ -186,10 +188,12 @@ TEST(a_histogram_observation_lands_in_the_bucket_that_bounds_it)
         scrape(&before);
         bgw_metric_observe_us(BGW_M_SIGNALR_DURATION, cases[i].us);
         scrape(&after);
-        snprintf(at, sizeof(at), "signalr_server_connection_duration_seconds_bucket{le=\"%s\"}", cases[i].at);
+        snprintf(at, sizeof(at), "signalr_server_connection_duration_seconds_bucket{le=\"%s\"}",
+                 cases[i].at);
         CHECK_EQ_I64(value_of(&after, at) - value_of(&before, at), 1);
         if (cases[i].below) {
-            snprintf(below, sizeof(below), "signalr_server_connection_duration_seconds_bucket{le=\"%s\"}",
+            snprintf(below, sizeof(below),
+                     "signalr_server_connection_duration_seconds_bucket{le=\"%s\"}",
                      cases[i].below);
             CHECK(value_of(&before, below) != INT64_MIN);
             CHECK_EQ_I64(value_of(&after, below), value_of(&before, below));
@@ -222,7 +226,8 @@ TEST(histogram_buckets_rise_and_end_at_the_count)
 
 static void say_lag(void *arg, struct bgw_buf *out)
 {
-    bgw_buf_appendf(out, "# HELP x_lag Lag.\n# TYPE x_lag gauge\nx_lag{partition=\"0\"} %d\n", *(int *)arg);
+    bgw_buf_appendf(out, "# HELP x_lag Lag.\n# TYPE x_lag gauge\nx_lag{partition=\"0\"} %d\n",
+                    *(int *)arg);
 }
 
 TEST(a_hook_appends_its_own_series)

@@ -14,7 +14,8 @@ static bool all_bytes_are(const unsigned char *p, size_t n, unsigned char want)
     return true;
 }
 
-/* Random takes and gives; each live object is filled with its own byte, which nobody else may change. */
+/* Random takes and gives; each live object is filled with its own byte, which nobody else may
+ * change. */
 static void run_against_model(size_t size, uint64_t seed)
 {
     static unsigned char *live[OBJECTS];

@@ -20,7 +20,8 @@ TEST(every_status_has_its_own_name_and_a_sentence)
 #include "../../../server/base/status.def"
 #undef BGW_STATUS_ROW
     for (size_t i = 0; i < count; i++) {
-        CHECK(*names[i] && strspn(names[i], "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(names[i]));
+        CHECK(*names[i] &&
+              strspn(names[i], "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(names[i]));
         CHECK(strlen(bgw_status_text((enum bgw_status)i)) > 3);
         for (size_t k = 0; k < i; k++)
             CHECK(strcmp(names[i], names[k]) != 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration: which layer wins, what is refused and in which words, and that no secret is ever
- * printed. Files are written below a fresh directory in /tmp.
+ * The configuration: which layer wins, what is refused and in which words, and that no secret is
+ * ever printed. Files are written below a fresh directory in /tmp.
  */
 #include "bgw/config.h"
 
@@ -64,7 +64,7 @@ static void check_refused(const char *flags, const char *env, enum bgw_status wa
     unload(&l);
 }
 
-#define REFUSED(flags, env, status, ...) \
+#define REFUSED(flags, env, status, ...)                                                           \
     check_refused(flags, env, BGW_##status, (const char *const[]){__VA_ARGS__, NULL})
 
 static void check_accepted(const char *flags, const char *env)
@@ -156,15 +156,18 @@ TEST(mistyped_kafka_keys_are_not_taken_for_properties)
 {
     REFUSED(NULL, "KAFKA_BOOTSTRP=a:1", UNKNOWN_KEY, "KAFKA_BOOTSTRAP");
     REFUSED(NULL, "KAFKA_BOOSTRAP=a:1", UNKNOWN_KEY, "KAFKA_BOOTSTRAP");
-    REFUSED(NULL, "KAFKA_BOOTSTRAP_SERVERS=a:1", UNKNOWN_KEY, "nearest known one is KAFKA_BOOTSTRAP.");
+    REFUSED(NULL, "KAFKA_BOOTSTRAP_SERVERS=a:1", UNKNOWN_KEY,
+            "nearest known one is KAFKA_BOOTSTRAP.");
     REFUSED(NULL, "KAFKA_METADATA_BROKER_LIST=a:1", UNKNOWN_KEY, "KAFKA_BOOTSTRAP");
 }
 
 TEST(variables_of_others_are_left_alone)
 {
     struct load l;
-    load(&l, NULL, "KAFKA_PORT=tcp://10.0.0.1:9092 KAFKA_PORT_9092_TCP_ADDR=10.0.0.1 KAFKA_SERVICE_HOST=10.0.0.1 "
-                   "BGW_PORT=tcp://10.0.0.2:5851 BGW_SERVICE_PORT_WS=5851 BGW_DEV_CACHE=/x TERM=xterm");
+    load(&l, NULL,
+         "KAFKA_PORT=tcp://10.0.0.1:9092 KAFKA_PORT_9092_TCP_ADDR=10.0.0.1 "
+         "KAFKA_SERVICE_HOST=10.0.0.1 "
+         "BGW_PORT=tcp://10.0.0.2:5851 BGW_SERVICE_PORT_WS=5851 BGW_DEV_CACHE=/x TERM=xterm");
     CHECK_EQ_I64(l.status, BGW_OK);
     CHECK_EQ_I64(l.c.kafka_prop_count, 0);
     unload(&l);
@@ -176,8 +179,9 @@ TEST(integers_outside_their_range_are_refused_with_the_range)
     REFUSED("--shards 65", NULL, CONFIG, "--shards", "\"65\"", "from 0 to 64", "flag");
     REFUSED(NULL, "BGW_SHARDS=-1", CONFIG, "BGW_SHARDS", "\"-1\"", "from 0 to 64", "environment");
     REFUSED(NULL, "BGW_JWT_LEEWAY_S=301", CONFIG, "from 0 to 300");
-    static const char *const odd[] = {"x", "1.5", "0x10", "1e3", "+1", "1s", "9223372036854775808",
-                                      "99999999999999999999", "-", "--1", "1\n"};
+    static const char *const odd[] = {
+        "x", "1.5", "0x10", "1e3", "+1", "1s", "9223372036854775808", "99999999999999999999",
+        "-", "--1", "1\n"};
     for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
         char env[64];
         snprintf(env, sizeof(env), "BGW_SHARDS=%s", odd[i]);
@@ -291,7 +295,8 @@ static const char *property(const struct bgw_config *c, const char *name)
 TEST(kafka_properties_pass_through)
 {
     struct load l;
-    load_with_file(&l, "--config @", "KAFKA_SECURITY_PROTOCOL=SASL_SSL KAFKA_SOCKET_KEEPALIVE_ENABLE=true",
+    load_with_file(&l, "--config @",
+                   "KAFKA_SECURITY_PROTOCOL=SASL_SSL KAFKA_SOCKET_KEEPALIVE_ENABLE=true",
                    "KAFKA_SECURITY_PROTOCOL=PLAINTEXT\nKAFKA_CLIENT_ID=me\n");
     CHECK_EQ_I64(l.status, BGW_OK);
     CHECK_EQ_I64(l.c.kafka_prop_count, 3);
@@ -332,8 +337,8 @@ TEST(secrets_are_read_from_files_without_their_last_newline)
 
 TEST(files_that_cannot_serve_are_refused_by_name)
 {
-    REFUSED(NULL, "BGW_JWT_SECRET_FILE=/nowhere/at/all", CONFIG, "BGW_JWT_SECRET_FILE", "/nowhere/at/all",
-            "No such file");
+    REFUSED(NULL, "BGW_JWT_SECRET_FILE=/nowhere/at/all", CONFIG, "BGW_JWT_SECRET_FILE",
+            "/nowhere/at/all", "No such file");
     REFUSED("--config /nowhere/at/all", NULL, CONFIG, "/nowhere/at/all");
     REFUSED("--config /tmp", NULL, CONFIG, "/tmp", "directory");
     REFUSED("--jwt-secret-file /dev/zero", NULL, CONFIG, "/dev/zero");
@@ -364,9 +369,10 @@ TEST(a_key_given_twice_in_one_layer_is_refused)
 TEST(a_file_has_comments_blanks_and_quotes)
 {
     struct load l;
-    load_with_file(&l, "--config @", "",
-                   "# a comment\n\n  BGW_SHARDS = 3   # cores\r\n\tBGW_EPOCH=\"k3f9\" # quoted\n"
-                   "BGW_JWT_SECRET=\"a # b\"\nBGW_JWT_ISSUER=a#b\nBGW_READY_FILE=#nothing\nBGW_PING_S=9");
+    load_with_file(
+        &l, "--config @", "",
+        "# a comment\n\n  BGW_SHARDS = 3   # cores\r\n\tBGW_EPOCH=\"k3f9\" # quoted\n"
+        "BGW_JWT_SECRET=\"a # b\"\nBGW_JWT_ISSUER=a#b\nBGW_READY_FILE=#nothing\nBGW_PING_S=9");
     CHECK_EQ_I64(l.status, BGW_OK);
     CHECK_EQ_I64(l.c.shards, 3);
     CHECK_EQ_STR(l.c.epoch, "k3f9");
@@ -405,8 +411,9 @@ TEST(the_listing_shows_values_and_origins_but_no_secret)
 {
     struct load l;
     struct bgw_buf text;
-    load(&l, "--shards 2 --jwt-secret hunter2a", "KAFKA_SASL_PASSWORD=hunter2b KAFKA_SASL_USERNAME=bob "
-                                               "KAFKA_SSL_KEY_PASSWORD=hunter2c BGW_PING_S=9");
+    load(&l, "--shards 2 --jwt-secret hunter2a",
+         "KAFKA_SASL_PASSWORD=hunter2b KAFKA_SASL_USERNAME=bob "
+         "KAFKA_SSL_KEY_PASSWORD=hunter2c BGW_PING_S=9");
     for (int json = 0; json < 2; json++) {
         show(&l, json, &text);
         CHECK(strstr(text.data, "hunter2") == NULL);
@@ -457,7 +464,8 @@ TEST(the_listing_can_be_read_back_as_a_file)
 {
     struct load l, again;
     struct bgw_buf text, text_again;
-    load(&l, "--web-root a#b\"c --shards 4 --demo --origins https://a.example", "KAFKA_CLIENT_ID=me");
+    load(&l, "--web-root a#b\"c --shards 4 --demo --origins https://a.example",
+         "KAFKA_CLIENT_ID=me");
     show(&l, false, &text);
     load_with_file(&again, "--config @", "", text.data);
     CHECK_EQ_I64(again.status, BGW_OK);
@@ -497,10 +505,11 @@ TEST(durations_are_a_number_and_a_unit)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = {{"500ms", 500}, {"60s", 60000}, {"10m", 600000}, {"2h", 7200000}, {"0s", 0},
-                {"2147483647h", 2147483647LL * 3600000}};
-    static const char *const bad[] = {"", "60", "s", "-1s", "1.5s", "1 s", "1S", "1d", "2147483648s",
-                                      "99999999999s", "1s ", "1sm", "beginning"};
+    } good[] = {{"500ms", 500},  {"60s", 60000}, {"10m", 600000},
+                {"2h", 7200000}, {"0s", 0},      {"2147483647h", 2147483647LL * 3600000}};
+    static const char *const bad[] = {"",    "60",  "s",        "-1s",         "1.5s",
+                                      "1 s", "1S",  "1d",       "2147483648s", "99999999999s",
+                                      "1s ", "1sm", "beginning"};
     int64_t ms;
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         ms = -1;
