@@ -5,6 +5,7 @@
  */
 #include "gateway_ready.h"
 
+#include "bgw/demo.h"
 #include "bgw/gateway.h"
 #include "bgw/log.h"
 
@@ -85,7 +86,9 @@ static const char *reachable(const char *bound, char out[128])
 
 static void show_box(const struct bgw_ready_facts *facts)
 {
-    char client[128], admin[128];
+    char client[128], admin[128], one[BGW_KEY_MAX + 1], two[BGW_KEY_MAX + 1];
+    bgw_demo_account(0, one);
+    bgw_demo_account(1, two);
     reachable(facts->listen, client);
     reachable(facts->admin, admin);
     fprintf(stderr,
@@ -102,8 +105,8 @@ static void show_box(const struct bgw_ready_facts *facts)
             "   Kafka      %s\n"
             "\n"
             "   watch an account:\n"
-            "     bgw sub demo:0001 demo:0002 --demo --url ws://%s/ws\n"
-            "   move one by hand (the ledger may move it again at once):\n"
+            "     bgw sub %s %s --demo --url ws://%s/ws\n"
+            "   write one by hand:\n"
             "     bgw pub my-account 12345 --kafka %s\n"
             "\n"
             "   token (12 hours, all demo accounts):\n"
@@ -111,7 +114,7 @@ static void show_box(const struct bgw_ready_facts *facts)
             "\n"
             "   Ctrl-C ends it.\n"
             "  ============================================================================\n\n",
-            bgw_version(), client, client, admin, facts->kafka, client, facts->kafka,
+            bgw_version(), client, client, admin, facts->kafka, one, two, client, facts->kafka,
             facts->demo_token);
 }
 

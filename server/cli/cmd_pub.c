@@ -54,6 +54,9 @@ static int check_numbers(struct record *r, const char *minor)
 static int check_words(struct record *r, const struct cli_words *words)
 {
     size_t wanted = r->tombstone ? 1 : 2;
+    if (r->tombstone && (r->currency || r->tenant || r->v_text || r->pending_text))
+        return cli_usage(&cli_pub, "--tombstone removes the account in all currencies: it goes with no other "
+                                   "member of a record");
     if (words->count != wanted)
         return cli_usage(&cli_pub, r->tombstone ? "with --tombstone it takes an ACCOUNT and no amount"
                                                 : "it takes an ACCOUNT and an amount in MINOR units");

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gateway_process: hides the system's side of being a server: signals are blocked in every thread
+ * (they are inherited) and arrive on one descriptor, a closed peer is an error code and no signal,
+ * and all descriptors that the system grants may be used. Main thread, before any other.
+ */
+#include "gateway_process.h"
+
+#include "bgw/hash.h"
+#include "bgw/log.h"
+#include "bgw/metrics.h"
+#include "bgw/types.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+static sigset_t ending_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+int bgw_process_signal_fd(void)
+{
+    sigset_t set = ending_signals();
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+size_t bgw_process_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > BGW_SHARDS_MAX ? BGW_SHARDS_MAX : (size_t)n;
+}
+
+/* Sockets are what we are for: all that the system grants. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void init_log(const struct bgw_config *config)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    enum bgw_log_level level = BGW_LOG_INFO;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(config->log_level, levels[i]) == 0)
+            level = (enum bgw_log_level)i;
+    int pretty = -1;
+    if (strcmp(config->log_format, "pretty") == 0)
+        pretty = 1;
+    else if (strcmp(config->log_format, "json") == 0)
+        pretty = 0;
+    bgw_log_init(level, pretty);
+}
+
+void bgw_process_init(const struct bgw_config *config)
+{
+    sigset_t set = ending_signals();
+    init_log(config);
+    bgw_metrics_init();
+    bgw_metrics_thread_attach();
+    bgw_hash_init();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+}
