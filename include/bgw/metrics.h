@@ -27,6 +27,19 @@ enum bgw_metric {
     BGW_METRIC_COUNT
 };
 
+/* series that a hook writes */
+enum bgw_metric_series {
+#define BGW_COUNTER(id, name, labels, help)
+#define BGW_GAUGE(id, name, labels, help)
+#define BGW_HISTOGRAM(id, name, labels, help)
+#define BGW_SERIES(id, name, type, labels, help) BGW_S_##id,
+#include "../../server/base/metrics.def"
+#undef BGW_COUNTER
+#undef BGW_GAUGE
+#undef BGW_HISTOGRAM
+    BGW_METRIC_SERIES_COUNT
+};
+
 #define BGW_METRIC_THREADS_MAX 80
 
 void bgw_metrics_init(void);                        /* once, before threads; idempotent */
@@ -40,5 +53,7 @@ void bgw_metrics_write(struct bgw_buf *out); /* Prometheus text: the table, then
  * At most 8 hooks, added before threads. */
 typedef void (*bgw_metrics_hook)(void *arg, struct bgw_buf *out);
 void bgw_metrics_add_hook(bgw_metrics_hook hook, void *arg);
+/* For hooks: the HELP and TYPE lines that stand before a series' own. */
+void bgw_metrics_write_head(struct bgw_buf *out, enum bgw_metric_series id);
 
 #endif

@@ -50,6 +50,19 @@ static const struct metric_row {
 #undef BGW_HISTOGRAM
 };
 
+static const struct {
+    const char *name, *type, *help;
+} series_rows[] = {
+#define BGW_COUNTER(id, name, labels, help)
+#define BGW_GAUGE(id, name, labels, help)
+#define BGW_HISTOGRAM(id, name, labels, help)
+#define BGW_SERIES(id, name, type, labels, help) {name, type, help},
+#include "metrics.def"
+#undef BGW_COUNTER
+#undef BGW_GAUGE
+#undef BGW_HISTOGRAM
+};
+
 /* any thread reads, the owner writes; block 0: any thread */
 struct block {
     _Alignas(CACHE_LINE) atomic_llong values[BGW_METRIC_COUNT]; /* of a histogram: the sum in us */
@@ -222,19 +235,24 @@ static void append_histogram(struct bgw_buf *out, const struct metric_row *row, 
     bgw_buf_append_byte(out, '\n');
 }
 
-static void append_head(struct bgw_buf *out, const struct metric_row *row)
+static void append_head(struct bgw_buf *out, const char *name, const char *type, const char *help)
 {
-    static const char *const types[] = {"counter", "gauge", "histogram"};
-    bgw_buf_appendf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
-                    types[row->kind]);
+    bgw_buf_appendf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+void bgw_metrics_write_head(struct bgw_buf *out, enum bgw_metric_series id)
+{
+    BGW_ASSERT((unsigned)id < BGW_METRIC_SERIES_COUNT);
+    append_head(out, series_rows[id].name, series_rows[id].type, series_rows[id].help);
 }
 
 void bgw_metrics_write(struct bgw_buf *out)
 {
+    static const char *const types[] = {"counter", "gauge", "histogram"};
     for (int id = 0; id < (int)BGW_METRIC_COUNT; id++) {
         const struct metric_row *row = &rows[id];
         if (id == 0 || strcmp(rows[id - 1].name, row->name) != 0)
-            append_head(out, row);
+            append_head(out, row->name, types[row->kind], row->help);
         if (row->kind == KIND_HISTOGRAM) {
             append_histogram(out, row, id);
             continue;

@@ -226,7 +226,8 @@ TEST(histogram_buckets_rise_and_end_at_the_count)
 
 static void say_lag(void *arg, struct bgw_buf *out)
 {
-    bgw_buf_appendf(out, "# HELP x_lag Lag.\n# TYPE x_lag gauge\nx_lag{partition=\"0\"} %d\n",
+    bgw_metrics_write_head(out, BGW_S_KAFKA_LAG_RECORDS);
+    bgw_buf_appendf(out, "bgw_kafka_lag_records{partition=\"0\"} %d\n",
                     *(int *)arg);
 }
 
@@ -236,7 +237,7 @@ TEST(a_hook_appends_its_own_series)
     struct bgw_buf text;
     bgw_metrics_add_hook(say_lag, &lag);
     scrape(&text);
-    CHECK_EQ_I64(value_of(&text, "x_lag{partition=\"0\"}"), 17);
+    CHECK_EQ_I64(value_of(&text, "bgw_kafka_lag_records{partition=\"0\"}"), 17);
     bgw_buf_deinit(&text);
 }
 
