@@ -36,7 +36,7 @@ run_suites() {
     case $suites in *integration*) fetch_for_integration & ;; esac
     # shellcheck disable=SC2046 # a list of presets
     for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
-        build "$preset" || broken="$broken $preset"
+        alone build "$preset" || broken="$broken $preset"
     done
     wait
     for suite in $suites; do
@@ -44,7 +44,7 @@ run_suites() {
         if [ "$suite" = sim ] && [[ $suites = *integration* ]]; then
             run_suite sim "$broken" nice &
         else
-            run_suite "$suite" "$broken"
+            alone run_suite "$suite" "$broken"
         fi
     done
     wait
@@ -52,8 +52,11 @@ run_suites() {
     sum_up $suites
 }
 
+alone() { "$@" & wait $!; } # a job like the others, so that a signal ends it at once
+
 end_jobs() {
     local job
+    trap - INT TERM
     for job in $(jobs -p); do kill -- "-$job" 2>/dev/null; done
     exit 130
 }

@@ -12,14 +12,14 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 
 # shellcheck disable=SC2016 # expanded by the inner shell
 xargs -r -P "$(nproc)" -I '{}' sh -c '
-    timeout -k 5 120 "$1/bin/$3" >"$2/$3" 2>&1 </dev/null || echo "exit status $?" >"$2/$3.failed"' \
+    timeout --foreground -k 5 120 "$1/bin/$3" >"$2/$3" 2>&1 </dev/null || echo "exit status $?" >"$2/$3.failed"' \
     sh "$build" "$out" '{}' <"$build/unit-tests"
 
 while read -r name; do
     counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$out/$name" | tail -n 1)
     case $counts in '' | '0 passed, 0 failed') counts='0 passed, 1 failed' ;; esac
     if [ -e "$out/$name.failed" ]; then
-        grep -v '^ok ' "$out/$name" | tail -n 40
+        grep -Ev '^(ok |\{"ts")' "$out/$name" | tail -n 40
         cat "$out/$name.failed"
         case $counts in *', 0 failed') counts="${counts%%,*}, 1 failed" ;; esac # a sanitizer's report
     fi
