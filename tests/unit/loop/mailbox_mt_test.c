@@ -142,6 +142,21 @@ TEST(turn_drains_only_what_was_there_when_it_began)
     CHECK_EQ_I64(s.total, 6);
 }
 
+TEST(one_wake_up_serves_a_whole_batch_and_then_the_loop_sleeps)
+{
+    struct sink s;
+    struct item item = {0, 0};
+    sink_open(&s, 8);
+    for (; item.number < 5; item.number++)
+        CHECK_EQ_I64(bgw_mailbox_post(s.box, &item), BGW_OK);
+    bgw_loop_turn(s.loop, 60000);
+    CHECK_EQ_I64(s.total, 5);
+    int64_t start = bgw_clock_now().mono_ms;
+    bgw_loop_turn(s.loop, 40);
+    CHECK(bgw_clock_now().mono_ms - start >= 39);
+    sink_close(&s);
+}
+
 TEST(destroy_hands_over_what_is_left)
 {
     struct sink s;
