@@ -8,6 +8,7 @@
 #include "kafka_lag.h"
 
 #include "bgw/assert.h"
+#include "bgw/metrics.h"
 #include "kafka_offsets.h"
 
 #include <inttypes.h>
@@ -154,13 +155,9 @@ void bgw_kafka_lag_write(struct bgw_kafka_lag *lag, int64_t wall_ms, struct bgw_
 {
     pthread_mutex_lock(&lag->lock);
     if (lag->count > 0) {
-        bgw_buf_append_str(out, "# HELP bgw_kafka_lag_records Records between the position and the "
-                                "last known end, by partition.\n"
-                                "# TYPE bgw_kafka_lag_records gauge\n");
+        bgw_metrics_write_head(out, BGW_S_KAFKA_LAG_RECORDS);
         write_lines(lag, wall_ms, false, out);
-        bgw_buf_append_str(out, "# HELP bgw_kafka_lag_seconds How far behind in time the position "
-                                "is, by partition.\n"
-                                "# TYPE bgw_kafka_lag_seconds gauge\n");
+        bgw_metrics_write_head(out, BGW_S_KAFKA_LAG_SECONDS);
         write_lines(lag, wall_ms, true, out);
     }
     pthread_mutex_unlock(&lag->lock);

@@ -2,6 +2,7 @@
 """What is enumerated once, and the pages that must say the same: metrics and configuration keys."""
 
 import re
+import subprocess
 
 METRICS = ("server/base/metrics.def", "docs/metrics.md")
 CONFIG = ("server/config/config.def", "docs/configuration.md")
@@ -11,7 +12,7 @@ def metrics_are_documented(files, _remarks):
     table, page = METRICS
     if table not in files.names or page not in files.names:
         return
-    rows = re.findall(r'BGW_(COUNTER|GAUGE|HISTOGRAM)\(\s*[^,]+,\s*"([a-z_:]+)"', files.text(table))
+    rows = re.findall(r'BGW_(COUNTER|GAUGE|HISTOGRAM|SERIES)\(\s*[^,]+,\s*"([a-z_:]+)"', files.text(table))
     names = {name for _, name in rows}
     series = names | {n + s for k, n in rows if k == "HISTOGRAM" for s in ("_bucket", "_sum", "_count")}
     said = set(re.findall(r"\b(?:bgw|signalr)_[a-z0-9_]*[a-z0-9]\b", files.text(page)))
@@ -35,8 +36,17 @@ def configuration_is_documented(files, _remarks):
             bad.append(f"its flag --{flag} is not on the page")
         yield f"{page}: {key}", bad
     for key in sorted(said - keys):
-        known = key.removesuffix("_FILE") in keys
+        known = key.removesuffix("_FILE") in keys or key == "BGW_CONFIG"  # the file's name: no row
         yield f"{page}: {key}", [] if known else [f"is on the page and not in {table}"]
+
+
+def pages_are_as_generated(files, _remarks):
+    if "docs/generate" not in files.names:
+        return
+    done = subprocess.run(["python3", "docs/generate", "--check"], cwd=files.top, capture_output=True,
+                          text=True, check=False)
+    said = done.stderr.splitlines()
+    yield "docs/generate --check", said if done.returncode else []
 
 
 def container_is_fed_by_the_list(files, _remarks):
@@ -54,4 +64,5 @@ def container_is_fed_by_the_list(files, _remarks):
                               if len(p) != 2 or p[1] not in ("build", "run", "test")]
 
 
-RULES = (container_is_fed_by_the_list, metrics_are_documented, configuration_is_documented)
+RULES = (container_is_fed_by_the_list, metrics_are_documented, configuration_is_documented,
+         pages_are_as_generated)
