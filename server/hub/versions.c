@@ -202,7 +202,9 @@ void note_held(struct slot *s, const struct bgw_decoded *d, const struct bgw_rec
 
 void note_fetched(struct slot *s, uint64_t v)
 {
-    set_seq(s, v);
+    bool given_up = (s->flags & SLOT_EVICTED) && !(s->flags & (SLOT_NUMBERED | SLOT_RESTAMPED));
+    if (!given_up || v != s->seq) /* else the value that had this version is back */
+        set_seq(s, v);
     set_mode(s, true);
     s->flags &= (uint16_t)~SLOT_REPLACED;
 }
