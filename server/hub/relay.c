@@ -99,7 +99,8 @@ static struct bgw_blob *fold(struct bgw_relay_entry *cell, const struct bgw_rela
                                          bgw_version_equal(old.version, e->version);
     if (old.ingest_ns && (!e->ingest_ns || old.ingest_ns < e->ingest_ns))
         cell->ingest_ns = old.ingest_ns;
-    if (BGW_BUG("relay_fold_keeps_old_state") && old.records) {
+    bool removal = old.state == BGW_STATE_REMOVED || e->state == BGW_STATE_REMOVED;
+    if (BGW_BUG("relay_fold_keeps_old_state") && removal) {
         cell->state = old.state;
         cell->reason = old.reason;
         cell->value = old.value;
