@@ -22,15 +22,17 @@
 void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
 {
     bgw_pool_init(&h->pool, sizeof(struct bgw_conn), conns_max);
-    bgw_list_init(&h->all);
+    bgw_pool_init(&h->busy_pool, sizeof(struct conn_busy), conns_max);
+    bgw_list_init(&h->busy);
     bgw_list_init(&h->waiting);
     bgw_buf_init(&h->out, BGW_REPLY_MAX);
 }
 
 void bgw_conn_host_deinit(struct bgw_conn_host *h)
 {
-    BGW_ASSERT(bgw_list_empty(&h->all));
+    BGW_ASSERT(h->pool.in_use == 0 && h->busy_pool.in_use == 0);
     bgw_buf_deinit(&h->out);
+    bgw_pool_deinit(&h->busy_pool);
     bgw_pool_deinit(&h->pool);
 }
 
@@ -39,9 +41,64 @@ struct bgw_now conn_now(const struct bgw_conn *c)
     return bgw_loop_now(c->host->loop);
 }
 
+/* ---- what is under way ---- */
+
+static void on_timer(struct bgw_timer *timer, int64_t now_ms);
+
+bool conn_need_busy(struct bgw_conn *c)
+{
+    struct bgw_conn_host *h = c->host;
+    if (c->busy)
+        return true;
+    c->busy = bgw_pool_take(&h->busy_pool);
+    if (!c->busy)
+        return false;
+    c->busy->conn = c;
+    bgw_list_init(&c->busy->wait_link);
+    bgw_list_push_back(&h->busy, &c->busy->link);
+    bgw_timer_init(&c->busy->timer, on_timer);
+    bgw_ws_decoder_init(&c->busy->decoder);
+    return true;
+}
+
+static bool decoder_idle(const struct bgw_ws_decoder *d)
+{
+    return !d->partial && !d->in_message && !d->header_len && !d->header_need && !d->closed;
+}
+
+static void drop_busy(struct bgw_conn *c)
+{
+    struct conn_busy *b = c->busy;
+    if (!b)
+        return;
+    c->busy = NULL;
+    bgw_ws_decoder_deinit(&b->decoder);
+    bgw_list_remove(&b->link);
+    bgw_pool_give(&c->host->busy_pool, b);
+}
+
+/* An open WebSocket with nothing under way gives its memory back. */
+static void settle(struct bgw_conn *c)
+{
+    const struct conn_busy *b = c->busy;
+    if (c->state != CONN_OPEN || !b || b->reader || b->stash || b->out || b->key_wait)
+        return;
+    if (decoder_idle(&b->decoder) && !bgw_list_linked(&b->wait_link) && !bgw_list_linked(&b->timer.link))
+        drop_busy(c);
+}
+
 void conn_arm(struct bgw_conn *c, int64_t after_ms)
 {
-    bgw_wheel_arm(bgw_loop_wheel(c->host->loop), &c->timer, conn_now(c).mono_ms + after_ms);
+    if (conn_need_busy(c))
+        bgw_wheel_arm(bgw_loop_wheel(c->host->loop), &c->busy->timer, conn_now(c).mono_ms + after_ms);
+    else
+        conn_abort(c); /* no memory for its deadline */
+}
+
+void conn_disarm(struct bgw_conn *c)
+{
+    if (c->busy)
+        bgw_wheel_cancel(bgw_loop_wheel(c->host->loop), &c->busy->timer);
 }
 
 /* ---- sending ---- */
@@ -73,22 +130,27 @@ static bool keep(struct bgw_buf **to, struct bgw_slice bytes, size_t len_max)
     return !(*to)->failed;
 }
 
+static bool has_out(const struct bgw_conn *c)
+{
+    return c->busy && c->busy->out;
+}
+
 void conn_send(struct bgw_conn *c, struct bgw_slice bytes)
 {
     if (c->state == CONN_DONE || !bytes.len)
         return;
-    if (!c->out && !bgw_socket_buffered(c->sock))
+    if (!has_out(c) && !bgw_socket_buffered(c->sock))
         (void)bgw_socket_send(c->sock, bytes);
-    else if (!keep(&c->out, bytes, OUT_MAX))
+    else if (!conn_need_busy(c) || !keep(&c->busy->out, bytes, OUT_MAX))
         conn_abort(c);
 }
 
 static void flush_out(struct bgw_conn *c)
 {
-    struct bgw_buf *out = c->out;
+    struct bgw_buf *out = c->busy ? c->busy->out : NULL;
     if (!out || bgw_socket_buffered(c->sock))
         return;
-    c->out = NULL;
+    c->busy->out = NULL;
     (void)bgw_socket_send(c->sock, bgw_buf_slice(out));
     buf_drop(&out);
 }
@@ -98,7 +160,7 @@ enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes)
     struct bgw_conn *c = conn;
     (void)arg;
     conn_send(c, bytes);
-    bool held = c->state == CONN_DONE || c->out || bgw_socket_buffered(c->sock);
+    bool held = c->state == CONN_DONE || has_out(c) || bgw_socket_buffered(c->sock);
     return held ? BGW_SENT_BUFFERED : BGW_SENT_ALL;
 }
 
@@ -114,19 +176,23 @@ static void end_session(struct bgw_conn *c)
 
 void conn_drop_key_wait(struct bgw_conn *c)
 {
-    if (c->key_wait)
-        bgw_blob_release(c->key_wait->message);
-    free(c->key_wait);
-    c->key_wait = NULL;
+    struct conn_key_wait *wait = c->busy ? c->busy->key_wait : NULL;
+    if (!wait)
+        return;
+    c->busy->key_wait = NULL;
+    bgw_blob_release(wait->message);
+    free(wait);
 }
 
 static void drop_all(struct bgw_conn *c)
 {
-    bgw_wheel_cancel(bgw_loop_wheel(c->host->loop), &c->timer);
-    bgw_list_remove(&c->wait_link);
-    bgw_http_reader_destroy(&c->reader);
+    if (!c->busy)
+        return;
+    conn_disarm(c);
+    bgw_list_remove(&c->busy->wait_link);
+    bgw_http_reader_destroy(&c->busy->reader);
     conn_drop_key_wait(c);
-    buf_drop(&c->stash);
+    buf_drop(&c->busy->stash);
 }
 
 void conn_finish(struct bgw_conn *c)
@@ -136,7 +202,7 @@ void conn_finish(struct bgw_conn *c)
     c->stop = true;
     drop_all(c);
     end_session(c);
-    if (c->out) { /* the last words wait for the socket: `writable` comes here again */
+    if (has_out(c)) { /* the last words wait for the socket: `writable` comes here again */
         c->state = CONN_CLOSING;
         c->finishing = true;
         conn_arm(c, c->host->close_ms);
@@ -188,12 +254,11 @@ void bgw_conn_closed(void *conn)
     c->state = CONN_DONE;
     drop_all(c);
     end_session(c);
-    buf_drop(&c->out);
-    if (c->upgraded) {
+    if (c->busy)
+        buf_drop(&c->busy->out);
+    drop_busy(c);
+    if (c->upgraded)
         count_close(c);
-        bgw_ws_decoder_deinit(&c->decoder);
-    }
-    bgw_list_remove(&c->link);
     bgw_pool_give(&c->host->pool, c);
 }
 
@@ -205,7 +270,7 @@ static void on_http_deadline(struct bgw_conn *c)
         conn_arm(c, c->host->idle_ms);
         return;
     }
-    if (c->reader || !c->served) {
+    if (c->busy->reader || !c->served) {
         bgw_buf_clear(&c->host->out);
         bgw_http_refuse(&c->host->out, BGW_REFUSAL_TIMEOUT, NULL, false, conn_now(c));
         conn_send(c, bgw_buf_slice(&c->host->out));
@@ -215,7 +280,7 @@ static void on_http_deadline(struct bgw_conn *c)
 
 static void on_timer(struct bgw_timer *timer, int64_t now_ms)
 {
-    struct bgw_conn *c = BGW_CONTAINER(timer, struct bgw_conn, timer);
+    struct bgw_conn *c = BGW_CONTAINER(timer, struct conn_busy, timer)->conn;
     (void)now_ms;
     bgw_shard_set_now(c->host->native.shard, conn_now(c));
     if (c->state == CONN_HTTP)
@@ -235,9 +300,10 @@ void *bgw_conn_opened(void *host, struct bgw_socket *sock, const char *peer)
         return NULL;
     c->host = h;
     c->sock = sock;
-    bgw_list_init(&c->wait_link);
-    bgw_list_push_back(&h->all, &c->link);
-    bgw_timer_init(&c->timer, on_timer);
+    if (!conn_need_busy(c)) {
+        bgw_pool_give(&h->pool, c);
+        return NULL;
+    }
     conn_arm(c, h->header_ms);
     return c;
 }
@@ -246,7 +312,7 @@ bool conn_may_read(const struct bgw_conn *c)
 {
     if (c->finishing)
         return false;
-    if (c->out || bgw_socket_buffered(c->sock))
+    if (has_out(c) || bgw_socket_buffered(c->sock))
         return c->state == CONN_CLOSING; /* only the peer's close frame is of interest */
     switch (c->state) {
     case CONN_HTTP:
@@ -263,15 +329,19 @@ void conn_wait(struct bgw_conn *c)
 {
     if (c->state == CONN_DONE)
         return;
+    if (!conn_need_busy(c)) {
+        conn_abort(c);
+        return;
+    }
     bgw_socket_pause(c->sock, true);
-    if (!bgw_list_linked(&c->wait_link))
-        bgw_list_push_back(&c->host->waiting, &c->wait_link);
+    if (!bgw_list_linked(&c->busy->wait_link))
+        bgw_list_push_back(&c->host->waiting, &c->busy->wait_link);
 }
 
 static void refuse_request(struct bgw_conn *c)
 {
-    enum bgw_refusal why = bgw_http_reader_refusal(c->reader);
-    const struct bgw_http_request *r = bgw_http_reader_request(c->reader);
+    enum bgw_refusal why = bgw_http_reader_refusal(c->busy->reader);
+    const struct bgw_http_request *r = bgw_http_reader_request(c->busy->reader);
     bgw_buf_clear(&c->host->out);
     bgw_http_refuse(&c->host->out, why, why == BGW_REFUSAL_METHOD ? "Allow: GET, HEAD, OPTIONS\r\n" : NULL,
                     r->method == BGW_HTTP_HEAD, conn_now(c));
@@ -284,13 +354,13 @@ static void answer_request(struct bgw_conn *c)
     struct bgw_conn_host *h = c->host;
     bgw_buf_clear(&h->out);
     enum bgw_api_result result =
-        bgw_api_answer(&h->api, bgw_http_reader_request(c->reader), h->draining, &h->out, conn_now(c));
+        bgw_api_answer(&h->api, bgw_http_reader_request(c->busy->reader), h->draining, &h->out, conn_now(c));
     if (result == BGW_API_UPGRADE) {
         conn_ws_upgrade(c);
         return;
     }
     c->served = true;
-    bgw_http_reader_destroy(&c->reader);
+    bgw_http_reader_destroy(&c->busy->reader);
     if (h->out.failed) { /* no memory for the response: nothing of it went out */
         conn_abort(c);
         return;
@@ -309,16 +379,16 @@ static void answer_request(struct bgw_conn *c)
 static size_t feed_http(struct bgw_conn *c, struct bgw_slice bytes)
 {
     size_t used = 0;
-    if (!c->reader) {
-        c->reader = bgw_http_reader_create(REQUEST_BODY_MAX);
-        if (!c->reader) {
+    if (!c->busy->reader) {
+        c->busy->reader = bgw_http_reader_create(REQUEST_BODY_MAX);
+        if (!c->busy->reader) {
             conn_abort(c);
             return bytes.len;
         }
         if (c->served) /* the first request's deadline runs since accept */
             conn_arm(c, c->host->header_ms);
     }
-    switch (bgw_http_read(c->reader, bytes, &used)) {
+    switch (bgw_http_read(c->busy->reader, bytes, &used)) {
     case BGW_HTTP_MORE:
         break;
     case BGW_HTTP_DONE:
@@ -353,13 +423,18 @@ void bgw_conn_received(void *conn, struct bgw_slice bytes)
     if (c->session)
         bgw_session_on_traffic(c->host->native.shard, c->session, conn_now(c));
     /* the transport hands its own receive buffer over: unmasking in place is allowed (transport.h) */
-    size_t used = c->stash ? 0 : pump(c, (char *)(uintptr_t)bytes.data, bytes.len);
-    if (used < bytes.len && !keep(&c->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
+    if (!conn_need_busy(c)) {
+        conn_abort(c);
+        return;
+    }
+    size_t used = c->busy->stash ? 0 : pump(c, (char *)(uintptr_t)bytes.data, bytes.len);
+    if (used < bytes.len && !keep(&c->busy->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
         conn_abort(c);
         return;
     }
     if (!conn_may_read(c))
         conn_wait(c);
+    settle(c);
 }
 
 /* What waits is looked at, as far as it may be; then the socket is read again. */
@@ -367,19 +442,20 @@ static void resume(struct bgw_conn *c)
 {
     if (!conn_may_read(c))
         return;
-    if (c->stash) {
-        struct bgw_buf *stash = c->stash; /* ours while it is looked at: the connection may end in between */
-        c->stash = NULL;
+    if (c->busy->stash) {
+        struct bgw_buf *stash = c->busy->stash; /* ours while it is looked at: the connection may end in between */
+        c->busy->stash = NULL;
         bgw_buf_consume(stash, pump(c, stash->data, stash->len));
         if (stash->len)
-            c->stash = stash;
+            c->busy->stash = stash;
         else
             buf_drop(&stash);
         if (!conn_may_read(c))
             return;
     }
-    bgw_list_remove(&c->wait_link);
+    bgw_list_remove(&c->busy->wait_link);
     bgw_socket_pause(c->sock, false);
+    settle(c);
 }
 
 void bgw_conn_writable(void *conn)
@@ -389,7 +465,7 @@ void bgw_conn_writable(void *conn)
         return;
     bgw_shard_set_now(c->host->native.shard, conn_now(c));
     flush_out(c);
-    if (c->out || bgw_socket_buffered(c->sock))
+    if (has_out(c) || bgw_socket_buffered(c->sock))
         return;
     if (c->finishing) {
         conn_finish(c);
@@ -397,8 +473,9 @@ void bgw_conn_writable(void *conn)
     }
     if (c->session)
         bgw_session_on_writable(c->host->native.shard, c->session, conn_now(c));
-    if (c->state != CONN_DONE && bgw_list_linked(&c->wait_link))
+    if (c->state != CONN_DONE && c->busy && bgw_list_linked(&c->busy->wait_link))
         resume(c);
+    settle(c);
 }
 
 void bgw_conn_host_turn_end(struct bgw_conn_host *h)
@@ -408,16 +485,12 @@ void bgw_conn_host_turn_end(struct bgw_conn_host *h)
         return;
     /* those that still have to wait go back, behind this turn's */
     bgw_list_init(&list);
-    while (!bgw_list_empty(&h->waiting)) {
-        struct bgw_list *first = h->waiting.next;
-        bgw_list_remove(first);
-        bgw_list_push_back(&list, first);
-    }
+    bgw_list_splice(&list, &h->waiting);
     while (!bgw_list_empty(&list)) {
-        struct bgw_conn *c = BGW_CONTAINER(list.next, struct bgw_conn, wait_link);
-        bgw_list_remove(&c->wait_link);
-        bgw_list_push_back(&h->waiting, &c->wait_link);
-        resume(c);
+        struct conn_busy *b = BGW_CONTAINER(list.next, struct conn_busy, wait_link);
+        bgw_list_remove(&b->wait_link);
+        bgw_list_push_back(&h->waiting, &b->wait_link);
+        resume(b->conn);
     }
 }
 
@@ -426,27 +499,43 @@ void bgw_conn_host_turn_end(struct bgw_conn_host *h)
 void bgw_conn_host_drain(struct bgw_conn_host *h)
 {
     h->draining = true;
-    for (struct bgw_list *at = h->all.next, *next; at != &h->all; at = next) {
-        struct bgw_conn *c = BGW_CONTAINER(at, struct bgw_conn, link);
+    for (struct bgw_list *at = h->busy.next, *next; at != &h->busy; at = next) {
+        struct conn_busy *b = BGW_CONTAINER(at, struct conn_busy, link);
         next = at->next;
-        if (c->state == CONN_HTTP && !c->reader && c->served)
-            conn_finish(c);
+        if (b->conn->state == CONN_HTTP && !b->reader)
+            conn_finish(b->conn);
     }
+}
+
+/* one walk over the sessions */
+struct bye_walk {
+    struct bgw_conn_host *host;
+    size_t left;
+    int64_t window_ms;
+    bool more;
+};
+
+static void say_bye(void *arg, struct bgw_session *session)
+{
+    struct bye_walk *walk = arg;
+    struct bgw_conn *c = bgw_session_conn(session);
+    if (c->bye_said || (c->state != CONN_OPEN && c->state != CONN_KEY_WAIT_OPEN))
+        return;
+    if (walk->left == 0) {
+        walk->more = true;
+        return;
+    }
+    walk->left--;
+    c->bye_said = true;
+    /* multiples of the golden ratio fill any window evenly, however many come */
+    uint64_t turn = (uint32_t)(walk->host->byes++ * 2654435769u);
+    int64_t retry_ms = (int64_t)(turn * (uint64_t)walk->window_ms >> 32);
+    bgw_session_bye(walk->host->native.shard, session, 3001, retry_ms, "draining");
 }
 
 bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms)
 {
-    for (struct bgw_list *at = h->all.next, *next; at != &h->all; at = next) {
-        struct bgw_conn *c = BGW_CONTAINER(at, struct bgw_conn, link);
-        next = at->next;
-        if (!c->session || (c->state != CONN_OPEN && c->state != CONN_KEY_WAIT_OPEN))
-            continue;
-        if (count-- == 0)
-            return true;
-        /* multiples of the golden ratio fill any window evenly, however many come */
-        uint64_t turn = (uint32_t)(h->byes++ * 2654435769u);
-        int64_t retry_ms = (int64_t)(turn * (uint64_t)window_ms >> 32);
-        bgw_session_bye(h->native.shard, c->session, 3001, retry_ms, "draining");
-    }
-    return false;
+    struct bye_walk walk = {.host = h, .left = count, .window_ms = window_ms};
+    bgw_shard_each_session(h->native.shard, say_bye, &walk);
+    return walk.more;
 }

@@ -25,8 +25,8 @@ struct bgw_conn_host {
     struct bgw_native native; /* holds shard and auth too */
     int64_t header_ms, idle_ms, close_ms, key_wait_ms, key_retry_ms;
     size_t sessions_max;
-    struct bgw_pool pool;
-    struct bgw_list all;     /* every connection */
+    struct bgw_pool pool, busy_pool;
+    struct bgw_list busy;    /* every connection with something under way */
     struct bgw_list waiting; /* those that stopped reading for a reason of ours */
     struct bgw_buf out;      /* one response at a time */
     char token[16384];

@@ -26,25 +26,32 @@ struct conn_key_wait {
     struct bgw_blob *message; /* to be given again; NULL: the request, which the reader holds */
 };
 
-struct bgw_conn { /* shard thread only; pooled */
-    struct bgw_conn_host *host;
-    struct bgw_socket *sock;
-    struct bgw_list link;      /* host->all */
+/* What a connection has only while something is under way: an open, quiet WebSocket has none. */
+struct conn_busy { /* shard thread only; pooled */
+    struct bgw_conn *conn;
+    struct bgw_list link;      /* host->busy */
     struct bgw_list wait_link; /* host->waiting */
     struct bgw_timer timer;    /* header, idle, close or key deadline: one at a time */
     struct bgw_http_reader *reader; /* while a request is read */
-    struct bgw_session *session;
     struct bgw_ws_decoder decoder;
     struct bgw_buf *stash; /* received, not looked at yet; NULL: none */
     struct bgw_buf *out;   /* to be sent once the socket is free; NULL: none */
     struct conn_key_wait *key_wait;
-    int64_t opened_ms; /* of the WebSocket */
+};
+
+struct bgw_conn { /* shard thread only; pooled: 48 bytes, for there are many */
+    struct bgw_conn_host *host;
+    struct bgw_socket *sock;
+    struct bgw_session *session;
+    struct conn_busy *busy; /* NULL only in OPEN */
+    int64_t opened_ms;      /* of the WebSocket */
     uint16_t close_code;
     uint8_t state;
-    bool stop;      /* decode no further now */
-    bool finishing; /* the last words wait for the socket */
-    bool served;   /* a request was answered on this connection: silence is idleness */
-    bool upgraded; /* counted as an open WebSocket */
+    bool stop;          /* decode no further now */
+    bool finishing : 1; /* the last words wait for the socket */
+    bool served : 1;    /* a request was answered on this connection: silence is idleness */
+    bool upgraded : 1;  /* counted as an open WebSocket */
+    bool bye_said : 1;  /* in a drain */
 };
 
 /* Sends now, or as soon as the socket is free, in order. */
@@ -58,6 +65,9 @@ bool conn_may_read(const struct bgw_conn *c);
 void conn_wait(struct bgw_conn *c);
 struct bgw_now conn_now(const struct bgw_conn *c);
 void conn_arm(struct bgw_conn *c, int64_t after_ms);
+void conn_disarm(struct bgw_conn *c);
+/* Makes `busy` if there is none. False without memory: the connection was aborted. */
+bool conn_need_busy(struct bgw_conn *c);
 void conn_drop_key_wait(struct bgw_conn *c);
 
 /* ---- conn_ws.c ---- */

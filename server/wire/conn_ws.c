@@ -76,10 +76,9 @@ static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake, 
     bgw_buf_clear(&h->out);
     bgw_http_reply_upgrade(&h->out, shake->accept, BGW_NATIVE_PROTOCOL);
     conn_send(c, bgw_buf_slice(&h->out)); /* before the session, whose first word may come at once */
-    bgw_http_reader_destroy(&c->reader);
+    bgw_http_reader_destroy(&c->busy->reader);
     conn_drop_key_wait(c);
-    bgw_wheel_cancel(bgw_loop_wheel(h->loop), &c->timer);
-    bgw_ws_decoder_init(&c->decoder);
+    conn_disarm(c);
     c->opened_ms = conn_now(c).mono_ms;
     c->upgraded = true;
     c->state = CONN_OPEN;
@@ -97,14 +96,15 @@ static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake, 
 /* Nothing is read until the timer has asked again. */
 static void wait_for_key(struct bgw_conn *c, enum conn_state state, struct bgw_slice message)
 {
-    c->key_wait = calloc(1, sizeof(*c->key_wait));
-    if (c->key_wait && message.len)
-        c->key_wait->message = bgw_blob_copy(message);
-    if (!c->key_wait || (message.len && !c->key_wait->message)) {
+    struct conn_key_wait *wait = calloc(1, sizeof(*wait));
+    c->busy->key_wait = wait;
+    if (wait && message.len)
+        wait->message = bgw_blob_copy(message);
+    if (!wait || (message.len && !wait->message)) {
         conn_abort(c);
         return;
     }
-    c->key_wait->until_ms = conn_now(c).mono_ms + c->host->key_wait_ms;
+    wait->until_ms = conn_now(c).mono_ms + c->host->key_wait_ms;
     c->state = (uint8_t)state;
     c->stop = true;
     conn_wait(c);
@@ -113,7 +113,7 @@ static void wait_for_key(struct bgw_conn *c, enum conn_state state, struct bgw_s
 
 void conn_ws_upgrade(struct bgw_conn *c)
 {
-    const struct bgw_http_request *r = bgw_http_reader_request(c->reader);
+    const struct bgw_http_request *r = bgw_http_reader_request(c->busy->reader);
     struct bgw_handshake shake;
     struct bgw_claims claims;
     size_t token_len = 0;
@@ -135,7 +135,7 @@ void conn_ws_upgrade(struct bgw_conn *c)
     else if (!shake.native)
         result = BGW_AUTH_MISSING;
     if (result == BGW_AUTH_PENDING) {
-        if (c->key_wait) /* asked before: the deadline goes on */
+        if (c->busy->key_wait) /* asked before: the deadline goes on */
             conn_arm(c, c->host->key_retry_ms);
         else
             wait_for_key(c, CONN_KEY_WAIT, BGW_SLICE(""));
@@ -241,7 +241,7 @@ size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len)
     };
     size_t used = 0;
     c->stop = false;
-    uint16_t code = bgw_ws_decode(&c->decoder, &limits, &frame_ops, c, bytes, len, &c->stop, &used);
+    uint16_t code = bgw_ws_decode(&c->busy->decoder, &limits, &frame_ops, c, bytes, len, &c->stop, &used);
     if (c->state == CONN_DONE || c->finishing)
         return len;
     if (code) {
@@ -255,7 +255,7 @@ size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len)
 
 static void retry_message(struct bgw_conn *c)
 {
-    struct conn_key_wait *wait = c->key_wait;
+    struct conn_key_wait *wait = c->busy->key_wait;
     c->state = CONN_OPEN;
     if (!give(c, bgw_blob_slice(wait->message))) {
         c->state = CONN_KEY_WAIT_OPEN;
@@ -265,16 +265,14 @@ static void retry_message(struct bgw_conn *c)
         }
         bgw_session_bye(c->host->native.shard, c->session, 3013, 2000, "key_unavailable");
     }
-    c->key_wait = NULL;
-    bgw_blob_release(wait->message);
-    free(wait);
+    conn_drop_key_wait(c);
 }
 
 void conn_ws_deadline(struct bgw_conn *c)
 {
     switch (c->state) {
     case CONN_KEY_WAIT:
-        if (conn_now(c).mono_ms < c->key_wait->until_ms)
+        if (conn_now(c).mono_ms < c->busy->key_wait->until_ms)
             conn_ws_upgrade(c);
         else
             refuse(c, BGW_M_HANDSHAKES_TIMEOUT, BGW_REFUSAL_KEY_UNAVAILABLE, "Retry-After: 2\r\n");
@@ -283,7 +281,7 @@ void conn_ws_deadline(struct bgw_conn *c)
         retry_message(c);
         break;
     case CONN_CLOSING: /* the peer's close frame did not come */
-        if (c->out || bgw_socket_buffered(c->sock))
+        if (c->busy->out || bgw_socket_buffered(c->sock))
             conn_abort(c);
         else
             conn_finish(c);

@@ -109,6 +109,16 @@ size_t bgw_shard_session_count(const struct bgw_shard *s)
     (void)s;
     return session.open;
 }
+void bgw_shard_each_session(struct bgw_shard *s, void (*fn)(void *arg, struct bgw_session *session_), void *arg)
+{
+    (void)s;
+    if (session.open)
+        fn(arg, &session);
+}
+void *bgw_session_conn(const struct bgw_session *session_)
+{
+    return session_->conn;
+}
 void bgw_shard_set_now(struct bgw_shard *s, struct bgw_now at)
 {
     (void)s, (void)at;
@@ -483,6 +493,20 @@ TEST(head_has_the_length_and_no_body_and_an_etag_saves_it)
 
 /* ---- WebSocket ---- */
 
+TEST(a_quiet_websocket_keeps_only_its_small_part)
+{
+    open_conn();
+    CHECK_EQ_I64(host.busy_pool.in_use, 1);
+    give_str(UPGRADE_BUT_END NATIVE "\r\n");
+    CHECK_EQ_I64(host.busy_pool.in_use, 0);
+    give("\x89", 1); /* half a ping */
+    CHECK_EQ_I64(host.busy_pool.in_use, 1);
+    give("\x80\0\0\0\0", 5);
+    CHECK_EQ_I64(host.busy_pool.in_use, 0);
+    CHECK_EQ_I64(sent_count("\x8a"), 1);
+    close_conn();
+}
+
 static void upgrade(void)
 {
     open_conn();
@@ -685,7 +709,7 @@ TEST(a_drain_refuses_sessions_says_bye_and_keeps_answering)
     close_conn();
 
     open_conn();
-    bgw_conn_host_drain(&host);
+    host.draining = true; /* it came while the others went */
     give_str(GET("/livez"));
     CHECK_EQ_I64(sent_count("HTTP/1.1 200"), 1);
     CHECK_EQ_I64(sent_count("Connection: close\r\n"), 1);
@@ -693,10 +717,15 @@ TEST(a_drain_refuses_sessions_says_bye_and_keeps_answering)
     close_conn();
 
     open_conn();
-    bgw_conn_host_drain(&host);
+    host.draining = true; /* it came while the others went */
     give_str(UPGRADE_BUT_END NATIVE "\r\n");
     CHECK_EQ_I64(sent_count("HTTP/1.1 503"), 1);
     CHECK_EQ_I64(sent_count("Retry-After: "), 1);
     CHECK(sock.finished && !session.opened);
+    close_conn();
+
+    open_conn(); /* nothing was asked on it: it goes at once, without a word */
+    bgw_conn_host_drain(&host);
+    CHECK(sock.finished && sock.sent_len == 0);
     close_conn();
 }
