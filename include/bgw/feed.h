@@ -21,7 +21,7 @@ const char *bgw_reject_text(enum bgw_reject r);
 
 /* one record as it was read; borrows everything */
 struct bgw_record {
-    struct bgw_slice key, value;        /* data NULL: null */
+    struct bgw_slice key, value;                   /* data NULL: null */
     struct bgw_slice h_tenant, h_v, h_traceparent; /* headers; data NULL: absent */
     int32_t partition;
     int32_t leader_epoch; /* 0 if unknown */
@@ -32,11 +32,13 @@ struct bgw_record {
 
 /* what a codec made of it */
 struct bgw_decoded {
-    struct bgw_slot_name name; /* part 0 with `tombstone`: every part of the key (and every tenant if any_tenant) */
+    struct bgw_slot_name
+        name; /* part 0 with `tombstone`: every part of the key (and every tenant if any_tenant) */
     bool tombstone, any_tenant;
     bool has_v;
     uint64_t v;
-    struct bgw_blob *value; /* codec's own layout, holds the record's bytes verbatim; caller owns the reference */
+    struct bgw_blob *value; /* codec's own layout, holds the record's bytes verbatim; caller owns
+                               the reference */
 };
 
 struct bgw_feed {
@@ -52,7 +54,8 @@ struct bgw_feed {
     /* On a reject `out->name` still holds whoever the key names (key_len 0: nobody). */
     enum bgw_reject (*decode)(const struct bgw_feed *feed, const struct bgw_record *record,
                               struct bgw_decoded *out);
-    /* The object `d` of native frames, amounts as strings; txnId and deltaMinor only if `single`. */
+    /* The object `d` of native frames, amounts as strings; txnId and deltaMinor only if `single`.
+     */
     void (*encode_native)(const struct bgw_blob *value, bool single, struct bgw_buf *out);
     struct bgw_slice (*raw)(const struct bgw_blob *value); /* the record's own bytes */
     /* Makes a value from an origin's or a cache's body: the reads issue uses it. May be NULL. */

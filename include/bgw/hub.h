@@ -19,10 +19,12 @@ enum bgw_hub_command_kind { BGW_HUB_WATCH, BGW_HUB_UNWATCH, BGW_HUB_BARRIER };
 struct bgw_hub_command {
     uint8_t kind;
     uint8_t shard;
-    bool refresh;  /* BARRIER: look at the topic's metadata first (a client showed an unknown epoch) */
-    uint64_t group; /* WATCH/UNWATCH: the shard's reference for (feed, tenant, key) */
-    uint64_t ticket; /* BARRIER: rising within a shard */
-    struct bgw_slot_name name; /* WATCH: part = the slot wanted; 0 = the feed's default part and all that are known */
+    bool refresh; /* BARRIER: look at the topic's metadata first (a client showed an unknown epoch)
+                   */
+    uint64_t group;            /* WATCH/UNWATCH: the shard's reference for (feed, tenant, key) */
+    uint64_t ticket;           /* BARRIER: rising within a shard */
+    struct bgw_slot_name name; /* WATCH: part = the slot wanted; 0 = the feed's default part and all
+                                  that are known */
 };
 
 /* what a fetch asks for and what comes back: fixed-size values */
@@ -49,10 +51,11 @@ struct bgw_fetched {
 
 struct bgw_hub_ops {
     void *arg;
-    /* Starts a fetch; exactly one bgw_hub_on_fetched answers it (it may be called before this returns). False: cannot take it
-     * now, the hub asks again later. */
+    /* Starts a fetch; exactly one bgw_hub_on_fetched answers it (it may be called before this
+     * returns). False: cannot take it now, the hub asks again later. */
     bool (*fetch)(void *arg, const struct bgw_fetch *f);
-    /* Asks for every partition's end, fetched after this call; answered by bgw_hub_on_watermark for each partition. */
+    /* Asks for every partition's end, fetched after this call; answered by bgw_hub_on_watermark for
+     * each partition. */
     void (*ask_watermark)(void *arg, uint8_t feed, uint64_t query, bool refresh_metadata);
     /* A record was rejected: for the log (position and reason, never the payload). */
     void (*rejected)(void *arg, uint8_t feed, const struct bgw_record *r, enum bgw_reject why);
@@ -64,38 +67,44 @@ struct bgw_hub_config {
     struct bgw_relay **relays; /* one a shard */
     size_t shard_count;
     size_t keys_max; /* 0: unlimited */
-    int64_t retry_min_ms, retry_max_ms; /* pace of asking again for watched slots without a proven value */
-    int64_t reread_ms;                  /* second read after an invalidation without version: 1000 */
+    int64_t retry_min_ms,
+        retry_max_ms;         /* pace of asking again for watched slots without a proven value */
+    int64_t reread_ms;        /* second read after an invalidation without version: 1000 */
     int64_t barrier_batch_ms; /* one watermark query for all that came within it: 20 */
     int64_t barrier_max_ms;   /* a query that was not answered by then is asked again: 250 */
     uint64_t jitter_seed;     /* spreads retries; the same seed gives the same run */
 };
 
-BGW_MUST_CHECK enum bgw_status bgw_hub_create(struct bgw_hub **out, const struct bgw_hub_config *config,
+BGW_MUST_CHECK enum bgw_status bgw_hub_create(struct bgw_hub **out,
+                                              const struct bgw_hub_config *config,
                                               const struct bgw_hub_ops *ops);
 void bgw_hub_destroy(struct bgw_hub **hub);
 
-/* The stream. `positions[i]` is the first offset that partition i will deliver, `ends[i]` its end at the start: the feed is
- * ready when every partition has been read that far. A changed epoch restamps all slots (<new>.0, value kept, stale). */
-void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch, const int64_t *positions,
-                         const int64_t *ends, size_t partitions, struct bgw_now now);
-void bgw_hub_on_record(struct bgw_hub *hub, uint8_t feed, const struct bgw_record *record, struct bgw_now now);
-/* The position moved without a record (end of partition, control records): the next offset to come. */
+/* The stream. `positions[i]` is the first offset that partition i will deliver, `ends[i]` its end
+ * at the start: the feed is ready when every partition has been read that far. A changed epoch
+ * restamps all slots (<new>.0, value kept, stale). */
+void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch,
+                         const int64_t *positions, const int64_t *ends, size_t partitions,
+                         struct bgw_now now);
+void bgw_hub_on_record(struct bgw_hub *hub, uint8_t feed, const struct bgw_record *record,
+                       struct bgw_now now);
+/* The position moved without a record (end of partition, control records): the next offset to come.
+ */
 void bgw_hub_on_position(struct bgw_hub *hub, uint8_t feed, int32_t partition, int64_t next_offset,
                          struct bgw_now now);
 /* The end of a partition, as it was at asked_mono_ms or later. query 0: the one-second proof. */
-void bgw_hub_on_watermark(struct bgw_hub *hub, uint8_t feed, uint64_t query, int32_t partition, int64_t end_offset,
-                          int64_t asked_mono_ms, struct bgw_now now);
-/* The position is lost or the broker said so: the partition's slots are stale until proved again. The next record or
- * bgw_hub_on_position says where it goes on, which may be further back. */
+void bgw_hub_on_watermark(struct bgw_hub *hub, uint8_t feed, uint64_t query, int32_t partition,
+                          int64_t end_offset, int64_t asked_mono_ms, struct bgw_now now);
+/* The position is lost or the broker said so: the partition's slots are stale until proved again.
+ * The next record or bgw_hub_on_position says where it goes on, which may be further back. */
 void bgw_hub_on_gap(struct bgw_hub *hub, uint8_t feed, int32_t partition, struct bgw_now now);
 
-void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_slot_name *name, bool any_tenant,
-                           bool has_v, uint64_t v, struct bgw_now now);
+void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_slot_name *name,
+                           bool any_tenant, bool has_v, uint64_t v, struct bgw_now now);
 void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *f, struct bgw_now now);
 void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, struct bgw_now now);
-/* Deadlines (freshness, retries, barriers). Called in every turn, after its events; returns ms until it wants to be
- * called again if nothing happens. */
+/* Deadlines (freshness, retries, barriers). Called in every turn, after its events; returns ms
+ * until it wants to be called again if nothing happens. */
 int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now);
 /* End of a turn: seals the relays. */
 void bgw_hub_flush(struct bgw_hub *hub);
@@ -106,8 +115,8 @@ bool bgw_hub_ready(const struct bgw_hub *hub);
 struct bgw_hub_view {
     uint64_t keys, slots, watched_keys, fetches_in_flight, hub_seq;
     size_t partitions;
-    int64_t lag_records;     /* over all partitions, against the last end seen */
-    int64_t oldest_proof_mono_ms; /* 0: never */
+    int64_t lag_records;             /* over all partitions, against the last end seen */
+    int64_t oldest_proof_mono_ms;    /* 0: never */
     enum bgw_slot_state worst_state; /* of the partitions */
 };
 void bgw_hub_look(const struct bgw_hub *hub, struct bgw_hub_view *view);

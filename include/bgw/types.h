@@ -51,13 +51,13 @@ enum bgw_slot_state {
 /* Why, where the state alone does not say. Texts: bgw_reason_text. */
 enum bgw_state_reason {
     BGW_REASON_NONE,
-    BGW_REASON_NO_SUCH_KEY,         /* "no_such_account" on the wire of the balance feed */
+    BGW_REASON_NO_SUCH_KEY, /* "no_such_account" on the wire of the balance feed */
     BGW_REASON_SOURCE_UNAVAILABLE,
-    BGW_REASON_SOURCE_LAGGING,      /* no recent proof that the stream is read to its end */
-    BGW_REASON_UNREADABLE_RECORD,   /* a record of this slot was rejected */
+    BGW_REASON_SOURCE_LAGGING,    /* no recent proof that the stream is read to its end */
+    BGW_REASON_UNREADABLE_RECORD, /* a record of this slot was rejected */
     BGW_REASON_NEW_EPOCH,
-    BGW_REASON_BEHIND_CLIENT,       /* the client presented a version above ours */
-    BGW_REASON_REREAD,              /* an invalidation or a rule asked for a re-read */
+    BGW_REASON_BEHIND_CLIENT, /* the client presented a version above ours */
+    BGW_REASON_REREAD,        /* an invalidation or a rule asked for a re-read */
 };
 
 const char *bgw_slot_state_text(enum bgw_slot_state s);

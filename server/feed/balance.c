@@ -39,8 +39,8 @@ struct members {
 
 static bool account_byte(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == ':' || c == '@' || c == '+' || c == '-';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == ':' || c == '@' || c == '+' || c == '-';
 }
 
 bool balance_key_valid(struct bgw_slice key)
@@ -101,7 +101,8 @@ static enum bgw_reject agree_text(struct bgw_slice *known, const struct bgw_json
     return valid(text) ? agree(known, text) : BGW_REJECT_BAD_ID;
 }
 
-static void set_name(const struct bgw_feed *feed, const struct names *names, struct bgw_decoded *out)
+static void set_name(const struct bgw_feed *feed, const struct names *names,
+                     struct bgw_decoded *out)
 {
     struct bgw_slice tenant = names->tenant.data ? names->tenant : feed->default_tenant;
     struct bgw_slot_name *n = &out->name;
@@ -183,7 +184,8 @@ static enum bgw_reject read_names(const struct members *m, struct names *names,
 {
     if (!has(m, M_ACCOUNT))
         return BGW_REJECT_MISSING_MEMBER;
-    enum bgw_reject why = agree_text(&names->account, &m->at[M_ACCOUNT], balance_key_valid, storage[0]);
+    enum bgw_reject why =
+        agree_text(&names->account, &m->at[M_ACCOUNT], balance_key_valid, storage[0]);
     if (why == BGW_REJECT_NONE && has(m, M_TENANT))
         why = agree_text(&names->tenant, &m->at[M_TENANT], bgw_tenant_valid, storage[1]);
     if (why == BGW_REJECT_NONE && has(m, M_CURRENCY))

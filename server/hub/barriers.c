@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define END_OPEN (-1)    /* not answered */
+#define END_OPEN (-1) /* not answered */
 #define END_REACHED (-2)
 
 static size_t first_partition(const struct bgw_hub *hub, const struct stream *st)
@@ -166,7 +166,8 @@ int64_t barrier_tick(struct bgw_hub *hub)
 
 /* ---- answers ---- */
 
-void barrier_answered(struct bgw_hub *hub, struct stream *st, uint64_t query, int32_t partition, int64_t end)
+void barrier_answered(struct bgw_hub *hub, struct stream *st, uint64_t query, int32_t partition,
+                      int64_t end)
 {
     size_t at = first_partition(hub, st) + (size_t)partition;
     const struct partition *p = &st->partitions[partition];

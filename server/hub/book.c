@@ -30,7 +30,7 @@ struct wanted_key {
     const char *text;
 };
 
-_Static_assert(TEXT_CLASSES * TEXT_CLASS_BYTES >= BGW_KEY_MAX, "every key has a class");
+_Static_assert(TEXT_CLASSES *TEXT_CLASS_BYTES >= BGW_KEY_MAX, "every key has a class");
 _Static_assert(KEY_SLOTS_MAX < UINT8_MAX, "ordinals fit");
 
 void book_init(struct book *b, size_t values_max)
@@ -39,8 +39,8 @@ void book_init(struct book *b, size_t values_max)
     bgw_map_init(&b->keys, SIZE_MAX);
     bgw_map_init(&b->tenant_map, TENANTS_MAX);
     for (size_t i = 0; i < TEXT_CLASSES; i++)
-        bgw_pool_init(&b->key_pools[i],
-                      offsetof(struct key, text) + (i + 1) * TEXT_CLASS_BYTES, SIZE_MAX);
+        bgw_pool_init(&b->key_pools[i], offsetof(struct key, text) + (i + 1) * TEXT_CLASS_BYTES,
+                      SIZE_MAX);
     bgw_pool_init(&b->slot_pool, sizeof(struct slot), SIZE_MAX);
     bgw_pool_init(&b->watch_pool, sizeof(struct watch), SIZE_MAX);
 }
@@ -161,7 +161,8 @@ static struct bgw_slice tenant_text(const struct bgw_slot_name *name)
     return bgw_slice_of(name->tenant, name->tenant_len);
 }
 
-static struct key *find_in_tenant(const struct book *b, const struct bgw_slot_name *name, uint32_t tenant)
+static struct key *find_in_tenant(const struct book *b, const struct bgw_slot_name *name,
+                                  uint32_t tenant)
 {
     struct wanted_key w = {tenant, name->feed, name->key_len, name->key};
     return bgw_map_find(&b->keys, key_hash(&w), key_eq, &w);
@@ -282,7 +283,8 @@ static void evict_key(struct book *b, struct key *k)
         }
 }
 
-/* A clock's hand over the map: keys that nobody watches and that no record touched since it last came by. */
+/* A clock's hand over the map: keys that nobody watches and that no record touched since it last
+ * came by. */
 static void evict(struct book *b, const struct key *spare)
 {
     for (int step = 0; step < EVICT_STEPS && b->value_keys > b->values_max; step++) {
@@ -342,7 +344,8 @@ void key_prune(struct book *b, struct key *k)
         k->slot_count = 0;
         b->slot_count--;
     }
-    if (k->slot_count == 0) /* a blank first slot stays while others follow it: it lies in the key */
+    if (k->slot_count ==
+        0) /* a blank first slot stays while others follow it: it lies in the key */
         key_free(b, k);
 }
 

@@ -79,7 +79,8 @@ void fetches_stop_watching(struct bgw_hub *hub, struct slot *s)
 
 static uint64_t next_random(struct bgw_hub *hub)
 {
-    uint64_t z = hub->random += 0x9e3779b97f4a7c15ULL; /* splitmix64: spreads retries, nothing more */
+    uint64_t z = hub->random +=
+        0x9e3779b97f4a7c15ULL; /* splitmix64: spreads retries, nothing more */
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
     z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
     return z ^ z >> 31;
@@ -134,7 +135,9 @@ static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fet
     struct bgw_slice tenant = book_tenant(&hub->book, k->tenant);
     *f = (struct bgw_fetch){
         .id = c->fetch_id,
-        .name = {.feed = k->feed, .tenant_len = (uint8_t)tenant.len, .key_len = k->key_len,
+        .name = {.feed = k->feed,
+                 .tenant_len = (uint8_t)tenant.len,
+                 .key_len = k->key_len,
                  .part = c->slot->part},
         .generation = c->generation,
         .floor = {.epoch = slot_version(hub, k, c->slot).epoch},

@@ -42,7 +42,7 @@ enum trouble {
 struct slot {
     struct slot *next; /* of the same key */
     struct bgw_blob *value;
-    struct care *care;  /* NULL: nobody watches, nothing is under way */
+    struct care *care; /* NULL: nobody watches, nothing is under way */
     uint64_t seq;
     uint64_t read_high; /* the highest read number given so far */
     uint64_t order;     /* of the last record that counted, in its partition; 0: none */
@@ -50,7 +50,7 @@ struct slot {
     int32_t partition;  /* of that record; -1: none */
     uint32_t read_lead; /* read_high minus the start of the read that is held */
     uint16_t flags;
-    uint8_t ordinal;    /* index of its cell in each watch */
+    uint8_t ordinal; /* index of its cell in each watch */
     uint8_t trouble;
 };
 
@@ -72,7 +72,7 @@ struct watch {
 
 /* about 90 bytes and the text */
 struct key {
-    struct slot first; /* most keys have one */
+    struct slot first;     /* most keys have one */
     struct watch *watches; /* at most one a shard */
     uint32_t tenant;
     uint8_t feed, key_len, slot_count, value_count;
@@ -80,10 +80,11 @@ struct key {
     char text[];
 };
 
-#define KEY_SLOTS_MAX 250   /* of a key; records of further parts are rejected as `too_many` */
-#define KEY_SLOTS_WANTED 64 /* watches make no more than these, so that they leave room for records */
+#define KEY_SLOTS_MAX 250 /* of a key; records of further parts are rejected as `too_many` */
+#define KEY_SLOTS_WANTED                                                                           \
+    64 /* watches make no more than these, so that they leave room for records */
 #define TENANTS_MAX 65535
-#define TEXT_CLASSES 4      /* 16, 32, 48 and 64 bytes of text */
+#define TEXT_CLASSES 4 /* 16, 32, 48 and 64 bytes of text */
 
 struct book {
     struct bgw_map keys, tenant_map;
@@ -98,7 +99,8 @@ void book_init(struct book *b, size_t values_max);
 void book_deinit(struct book *b);
 struct key *book_find(struct book *b, const struct bgw_slot_name *name);
 /* BGW_FULL: too many tenants. */
-enum bgw_status book_find_or_add(struct book *b, const struct bgw_slot_name *name, struct key **out);
+enum bgw_status book_find_or_add(struct book *b, const struct bgw_slot_name *name,
+                                 struct key **out);
 struct bgw_slice book_tenant(const struct book *b, uint32_t tenant);
 struct slot *key_find(struct key *k, bgw_part part);
 /* BGW_FULL at slots_max of the key. */
@@ -123,15 +125,17 @@ static inline bool slot_unknown(const struct slot *s)
 
 enum verdict {
     VERDICT_ACCEPT,
-    VERDICT_OLD,      /* older or equal */
-    VERDICT_RESTORE,  /* equal, and the value had been evicted */
-    VERDICT_HELD,     /* newer, but not later than the read that is held */
+    VERDICT_OLD,     /* older or equal */
+    VERDICT_RESTORE, /* equal, and the value had been evicted */
+    VERDICT_HELD,    /* newer, but not later than the read that is held */
     VERDICT_REJECT_MODE,
     VERDICT_REJECT_UNORDERED,
 };
 uint64_t record_order(const struct bgw_record *r);
-enum verdict judge_value(const struct slot *s, const struct bgw_decoded *d, const struct bgw_record *r);
-enum verdict judge_tombstone(const struct slot *s, const struct bgw_decoded *d, const struct bgw_record *r);
+enum verdict judge_value(const struct slot *s, const struct bgw_decoded *d,
+                         const struct bgw_record *r);
+enum verdict judge_tombstone(const struct slot *s, const struct bgw_decoded *d,
+                             const struct bgw_record *r);
 /* A fetched value with `v` that the slot's mode lets count. */
 enum verdict judge_fetched(const struct slot *s, uint64_t v);
 /* What an accepted or held record makes of the slot's version; the value is the caller's. */
@@ -152,12 +156,12 @@ struct care {
     struct bgw_hub *hub;
     struct key *key;
     struct slot *slot;
-    uint64_t fetch_id;         /* 0: none in flight */
+    uint64_t fetch_id; /* 0: none in flight */
     uint64_t generation, fetch_generation;
-    uint64_t floor;            /* least `v` that ends the trouble */
-    int64_t record_ms;         /* newest timestamp of the records accepted while a fetch was in flight */
+    uint64_t floor;    /* least `v` that ends the trouble */
+    int64_t record_ms; /* newest timestamp of the records accepted while a fetch was in flight */
     uint32_t backoff_ms;
-    bool has_floor, again;     /* again: one more fetch when this one is back */
+    bool has_floor, again; /* again: one more fetch when this one is back */
     uint8_t restarts;
     uint8_t told_state, told_reason, unknown_reason;
 };
@@ -175,8 +179,8 @@ struct partition {
     struct proof pending[2]; /* oldest and newest that the position has not reached */
     uint8_t pending_count;
     uint8_t state;
-    bool lost;               /* a gap: stale until the next proof */
-    bool moved;              /* position is to be believed whatever it was before */
+    bool lost;  /* a gap: stale until the next proof */
+    bool moved; /* position is to be believed whatever it was before */
 };
 
 struct stream {
@@ -197,7 +201,7 @@ struct barrier {
     int64_t asked_ms;
     bool refresh;
     uint64_t tickets[BGW_SHARDS_MAX];
-    int64_t *ends;  /* of every partition of every feed, in that order; -1: not answered */
+    int64_t *ends; /* of every partition of every feed, in that order; -1: not answered */
     size_t end_count, open_count; /* open: not answered or not reached */
 };
 
@@ -219,7 +223,8 @@ struct bgw_hub {
     int64_t collect_until_ms, barrier_sent_ms;
 };
 
-#define EPOCH_UNASSIGNED ((uint64_t)'0') /* of values that were read before the stream was assigned */
+#define EPOCH_UNASSIGNED                                                                           \
+    ((uint64_t)'0') /* of values that were read before the stream was assigned */
 
 void hub_set_now(struct bgw_hub *hub, struct bgw_now now);
 struct stream *hub_stream(struct bgw_hub *hub, uint8_t feed);
@@ -234,7 +239,8 @@ struct news {
     bool restamped;
     int64_t ingest_ns;
 };
-struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k, const struct slot *s);
+struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k,
+                                const struct slot *s);
 enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, const struct slot *s,
                                enum bgw_state_reason *reason);
 void tell_slot(struct bgw_hub *hub, struct key *k, struct slot *s, const struct news *news);
@@ -243,7 +249,7 @@ void tell_state(struct bgw_hub *hub, struct care *c); /* only if it is not what 
 
 /* care */
 struct care *care_of(struct bgw_hub *hub, struct key *k, struct slot *s); /* makes one */
-void care_attach(struct bgw_hub *hub, struct care *c);   /* to its stream's list */
+void care_attach(struct bgw_hub *hub, struct care *c);                    /* to its stream's list */
 void care_drop_if_idle(struct bgw_hub *hub, struct slot *s);
 bool care_needs_fetch(const struct care *c);
 void fetch_start(struct bgw_hub *hub, struct care *c);
@@ -259,11 +265,13 @@ void fetches_stop_watching(struct bgw_hub *hub, struct slot *s);
 
 /* freshness */
 int64_t freshness_tick(struct bgw_hub *hub);
-void partition_advance(struct bgw_hub *hub, struct stream *st, int32_t partition, int64_t next_offset);
+void partition_advance(struct bgw_hub *hub, struct stream *st, int32_t partition,
+                       int64_t next_offset);
 
 /* barriers */
 void barrier_collect(struct bgw_hub *hub, uint8_t shard, uint64_t ticket, bool refresh);
-void barrier_answered(struct bgw_hub *hub, struct stream *st, uint64_t query, int32_t partition, int64_t end);
+void barrier_answered(struct bgw_hub *hub, struct stream *st, uint64_t query, int32_t partition,
+                      int64_t end);
 void barrier_advanced(struct bgw_hub *hub, struct stream *st, int32_t partition);
 void barrier_reassigned(struct bgw_hub *hub);
 int64_t barrier_tick(struct bgw_hub *hub);

@@ -53,7 +53,8 @@ static void accept_value(struct bgw_hub *hub, struct care *c, struct bgw_blob **
     tell_slot(hub, c->key, c->slot, &(struct news){0});
 }
 
-/* The source's `v` and the stream's are one order; a slot whose records carry none has no use for it. */
+/* The source's `v` and the stream's are one order; a slot whose records carry none has no use for
+ * it. */
 static bool comparable(const struct slot *s, const struct bgw_fetched *f)
 {
     return f->has_v && !(s->flags & SLOT_MODE_OFFSET);
@@ -134,7 +135,8 @@ static void no_source(struct bgw_hub *hub, struct care *c)
 
 /* ---- results that were overtaken by an invalidation ---- */
 
-/* What this result may be shown as; its version is used up in the book, so that nothing older follows. */
+/* What this result may be shown as; its version is used up in the book, so that nothing older
+ * follows. */
 static bool bypass_version(struct care *c, const struct bgw_fetched *f)
 {
     struct slot *s = c->slot;
@@ -152,7 +154,8 @@ static bool bypass_version(struct care *c, const struct bgw_fetched *f)
     return true;
 }
 
-static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w, struct bgw_blob *value)
+static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w,
+                          struct bgw_blob *value)
 {
     struct cell *cell = watch_cell(w, c->slot);
     struct bgw_relay_entry e = {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * freshness: what the proofs of partitions allow us to call fresh. Hides how an end that was asked
- * for and a position become a proof, and when a proof is too old. Called on the hub thread. Invariant:
- * proved_ms is a time at which everything up to the partition's end of that time had been applied.
+ * for and a position become a proof, and when a proof is too old. Called on the hub thread.
+ * Invariant: proved_ms is a time at which everything up to the partition's end of that time had
+ * been applied.
  */
 #include "core.h"
 
@@ -126,7 +127,8 @@ static struct partition *partition_of(struct stream *st, int32_t partition)
     return known ? &st->partitions[partition] : NULL;
 }
 
-void partition_advance(struct bgw_hub *hub, struct stream *st, int32_t partition, int64_t next_offset)
+void partition_advance(struct bgw_hub *hub, struct stream *st, int32_t partition,
+                       int64_t next_offset)
 {
     struct partition *p = &st->partitions[partition];
     if (!p->moved && next_offset <= p->position)
@@ -259,8 +261,9 @@ static void set_positions(struct stream *st, const int64_t *positions, const int
     st->next_check_ms = 0;
 }
 
-void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch, const int64_t *positions,
-                         const int64_t *ends, size_t partitions, struct bgw_now now)
+void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch,
+                         const int64_t *positions, const int64_t *ends, size_t partitions,
+                         struct bgw_now now)
 {
     hub_set_now(hub, now);
     hub->seq++;

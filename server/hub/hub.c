@@ -61,7 +61,8 @@ void hub_set_now(struct bgw_hub *hub, struct bgw_now now)
     if (!hub->started)
         bgw_wheel_init(&hub->wheel, now.mono_ms);
     hub->started = true;
-    BGW_ASSERT(now.mono_ms >= hub->now.mono_ms || hub->now.mono_ms == 0);
+    if (hub->started && now.mono_ms < hub->now.mono_ms)
+        now.mono_ms = hub->now.mono_ms; /* a caller's reading of the turn's beginning: time stands still */
     hub->now = now;
 }
 
@@ -89,7 +90,8 @@ static void tell_no_room(struct bgw_hub *hub, const struct bgw_hub_command *c, b
                   });
 }
 
-/* The slot is told as it is; an unknown one is asked for, and told again when the answer is there. */
+/* The slot is told as it is; an unknown one is asked for, and told again when the answer is there.
+ */
 static void answer_wanted(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
 {
     struct cell *cell = watch_cell(w, s);

@@ -27,11 +27,11 @@ struct bgw_relay {
     pthread_mutex_t mutex;
     struct vector open, lent;
     bool lent_out;
-    uint64_t batch;        /* number of the open vector; a mark of another one points nowhere */
+    uint64_t batch; /* number of the open vector; a mark of another one points nowhere */
     uint64_t hub_seq, barrier_done, epoch;
     uint64_t hub_seq_taken;
-    bool news;             /* since the last take: worth a wake */
-    bool woken;            /* since the last take */
+    bool news;  /* since the last take: worth a wake */
+    bool woken; /* since the last take */
     bgw_relay_wake wake;
     void *arg;
 };
@@ -93,7 +93,8 @@ static struct bgw_blob *fold(struct bgw_relay_entry *cell, const struct bgw_rela
     if (!BGW_BUG("records_not_counted"))
         cell->records += old.records;
     cell->answered = old.answered || e->answered;
-    /* a record folded in is news, whatever the epoch did; a state change on top of a restamp is none */
+    /* a record folded in is news, whatever the epoch did; a state change on top of a restamp is
+     * none */
     cell->restamped = e->restamped ? old.restamped || old.records == 0
                                    : old.restamped && e->records == 0 &&
                                          bgw_version_equal(old.version, e->version);
@@ -122,7 +123,8 @@ static void append(struct vector *v, const struct bgw_relay_entry *e)
     v->entries[v->count++] = *e;
 }
 
-void bgw_relay_put(struct bgw_relay *r, struct bgw_relay_mark *mark, const struct bgw_relay_entry *e)
+void bgw_relay_put(struct bgw_relay *r, struct bgw_relay_mark *mark,
+                   const struct bgw_relay_entry *e)
 {
     struct bgw_blob *unneeded = NULL;
     lock(r);

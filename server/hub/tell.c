@@ -11,7 +11,8 @@
 #include "bgw/bugs.h"
 #include "bgw/metrics.h"
 
-struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k, const struct slot *s)
+struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k,
+                                const struct slot *s)
 {
     uint64_t epoch = hub->streams[k->feed].epoch;
     return (struct bgw_version){

@@ -37,7 +37,8 @@ static int64_t read_start(const struct slot *s)
     return (int64_t)(s->read_high - s->read_lead);
 }
 
-/* The read that is held may have seen this record already: which of the two is newer is not known. */
+/* The read that is held may have seen this record already: which of the two is newer is not known.
+ */
 static bool covered_by_read(const struct slot *s, const struct bgw_record *r)
 {
     return (s->flags & SLOT_READ) && r->timestamp_ms <= read_start(s);
@@ -79,7 +80,8 @@ static enum verdict judge_order(const struct slot *s, const struct bgw_record *r
     return record_order(r) > s->seq ? unless_covered(s, r) : VERDICT_OLD;
 }
 
-enum verdict judge_value(const struct slot *s, const struct bgw_decoded *d, const struct bgw_record *r)
+enum verdict judge_value(const struct slot *s, const struct bgw_decoded *d,
+                         const struct bgw_record *r)
 {
     if (BGW_BUG("version_check_off"))
         return VERDICT_ACCEPT;
@@ -103,7 +105,8 @@ static enum verdict judge_tombstone_order(const struct slot *s, const struct bgw
     return unless_covered(s, r);
 }
 
-enum verdict judge_tombstone(const struct slot *s, const struct bgw_decoded *d, const struct bgw_record *r)
+enum verdict judge_tombstone(const struct slot *s, const struct bgw_decoded *d,
+                             const struct bgw_record *r)
 {
     if (s->flags & SLOT_RESTAMPED)
         return VERDICT_ACCEPT;
@@ -150,7 +153,8 @@ static void note_place(struct slot *s, const struct bgw_record *r)
 
 static void set_seq(struct slot *s, uint64_t seq)
 {
-    /* `v` 0 of a slot that had no record in this epoch: the version may have been shown with another value */
+    /* `v` 0 of a slot that had no record in this epoch: the version may have been shown with
+     * another value */
     bool shown = (s->flags & SLOT_VERSIONED) && seq == s->seq;
     s->seq = seq;
     s->flags &= (uint16_t)~SLOT_NUMBERED;

@@ -65,7 +65,8 @@ static void check_reject(const char *value, enum bgw_reject why)
 
 TEST(record_as_the_estate_writes_it_is_read)
 {
-    const char *text = "{\"accountId\":\"msisdn::2348100000001\",\"minor\":123,\"currency\":\"NGN\",\"pendingMinor\":0}";
+    const char *text = "{\"accountId\":\"msisdn::2348100000001\",\"minor\":123,\"currency\":"
+                       "\"NGN\",\"pendingMinor\":0}";
     CHECK(decode_text("msisdn::2348100000001", text) == BGW_REJECT_NONE);
     CHECK_SLICE(name_key(), "msisdn::2348100000001");
     CHECK_SLICE(name_tenant(), "tnt_demo");
@@ -78,22 +79,27 @@ TEST(record_as_the_estate_writes_it_is_read)
 
 TEST(optional_members_are_understood_and_others_are_let_be)
 {
-    CHECK(decode_text("A", " {\"accountId\":\"A\",\"minor\":-5,\"tenant\":\"t2\",\"currency\":\"USD\",\"v\":7,\"ts\":1700000000123,"
-                           "\"deltaMinor\":-50,\"txnId\":\"x\\\"y\",\"other\":{\"minor\":[1.5]},\"pendingMinor\":9} ") ==
-          BGW_REJECT_NONE);
+    CHECK(decode_text("A", " {\"accountId\":\"A\",\"minor\":-5,\"tenant\":\"t2\",\"currency\":"
+                           "\"USD\",\"v\":7,\"ts\":1700000000123,"
+                           "\"deltaMinor\":-50,\"txnId\":\"x\\\"y\",\"other\":{\"minor\":[1.5]},"
+                           "\"pendingMinor\":9} ") == BGW_REJECT_NONE);
     CHECK_SLICE(name_tenant(), "t2");
     check_part("USD");
     CHECK(out.has_v && out.v == 7);
-    check_native(true, "{\"currency\":\"USD\",\"minor\":\"-5\",\"pendingMinor\":\"9\",\"ts\":1700000000123,"
-                       "\"deltaMinor\":\"-50\",\"txnId\":\"x\\\"y\"}");
-    check_native(false, "{\"currency\":\"USD\",\"minor\":\"-5\",\"pendingMinor\":\"9\",\"ts\":1700000000123}");
+    check_native(
+        true, "{\"currency\":\"USD\",\"minor\":\"-5\",\"pendingMinor\":\"9\",\"ts\":1700000000123,"
+              "\"deltaMinor\":\"-50\",\"txnId\":\"x\\\"y\"}");
+    check_native(
+        false,
+        "{\"currency\":\"USD\",\"minor\":\"-5\",\"pendingMinor\":\"9\",\"ts\":1700000000123}");
     drop();
 }
 
 TEST(transaction_id_may_be_a_number_and_null_is_none)
 {
     CHECK(decode_text("A", "{\"accountId\":\"A\",\"minor\":1,\"txnId\":42}") == BGW_REJECT_NONE);
-    check_native(true, "{\"currency\":\"NGN\",\"minor\":\"1\",\"pendingMinor\":\"0\",\"txnId\":\"42\"}");
+    check_native(true,
+                 "{\"currency\":\"NGN\",\"minor\":\"1\",\"pendingMinor\":\"0\",\"txnId\":\"42\"}");
     drop();
     CHECK(decode_text("A", "{\"accountId\":\"A\",\"minor\":1,\"txnId\":null}") == BGW_REJECT_NONE);
     check_native(true, "{\"currency\":\"NGN\",\"minor\":\"1\",\"pendingMinor\":\"0\"}");
@@ -102,11 +108,15 @@ TEST(transaction_id_may_be_a_number_and_null_is_none)
 
 TEST(money_survives_the_whole_64_bit_range)
 {
-    static const char *const amounts[] = {"9007199254740993", "9223372036854775807", "-9223372036854775808", "0"};
+    static const char *const amounts[] = {"9007199254740993", "9223372036854775807",
+                                          "-9223372036854775808", "0"};
     for (size_t i = 0; i < sizeof(amounts) / sizeof(*amounts); i++) {
         char text[160], want[160];
-        snprintf(text, sizeof(text), "{\"accountId\":\"A\",\"minor\":%s,\"pendingMinor\":%s}", amounts[i], amounts[i]);
-        snprintf(want, sizeof(want), "{\"currency\":\"NGN\",\"minor\":\"%s\",\"pendingMinor\":\"%s\"}", amounts[i], amounts[i]);
+        snprintf(text, sizeof(text), "{\"accountId\":\"A\",\"minor\":%s,\"pendingMinor\":%s}",
+                 amounts[i], amounts[i]);
+        snprintf(want, sizeof(want),
+                 "{\"currency\":\"NGN\",\"minor\":\"%s\",\"pendingMinor\":\"%s\"}", amounts[i],
+                 amounts[i]);
         CHECK(decode_text("A", text) == BGW_REJECT_NONE);
         check_native(true, want);
         drop();
@@ -127,26 +137,32 @@ TEST(money_that_is_no_plain_64_bit_integer_is_rejected)
     check_reject("{\"accountId\":\"A\",\"minor\":1,\"deltaMinor\":0.1}", BGW_REJECT_BAD_NUMBER);
     check_reject("{\"accountId\":\"A\",\"minor\":1,\"ts\":\"now\"}", BGW_REJECT_BAD_NUMBER);
     check_reject("{\"accountId\":\"A\",\"minor\":1,\"v\":-1}", BGW_REJECT_OUT_OF_RANGE);
-    check_reject("{\"accountId\":\"A\",\"minor\":1,\"v\":9223372036854775808}", BGW_REJECT_OUT_OF_RANGE);
+    check_reject("{\"accountId\":\"A\",\"minor\":1,\"v\":9223372036854775808}",
+                 BGW_REJECT_OUT_OF_RANGE);
 }
 
 TEST(text_that_is_not_one_good_object_is_rejected_by_name)
 {
     check_reject("{\"accountId\":\"A\",\"minor\":1,\"minor\":1}", BGW_REJECT_DUPLICATE_MEMBER);
-    check_reject("{\"accountId\":\"A\",\"minor\":1,\"x\":{\"y\":1,\"y\":2}}", BGW_REJECT_DUPLICATE_MEMBER);
-    check_reject("{\"accountId\":\"A\",\"minor\":1,\"m\\u0069nor\":2}", BGW_REJECT_DUPLICATE_MEMBER);
+    check_reject("{\"accountId\":\"A\",\"minor\":1,\"x\":{\"y\":1,\"y\":2}}",
+                 BGW_REJECT_DUPLICATE_MEMBER);
+    check_reject("{\"accountId\":\"A\",\"minor\":1,\"m\\u0069nor\":2}",
+                 BGW_REJECT_DUPLICATE_MEMBER);
     check_reject("{\"accountId\":\"A\",\"minor\":1}x", BGW_REJECT_BAD_JSON);
     check_reject("{\"accountId\":\"A\",\"minor\":1}{}", BGW_REJECT_BAD_JSON);
     check_reject("{\"accountId\":\"A\",\"minor\":01}", BGW_REJECT_BAD_JSON);
     check_reject("{\"accountId\":\"A\",\"minor\":1,\"x\":\"\xff\"}", BGW_REJECT_BAD_UTF8);
     check_reject("[1]", BGW_REJECT_BAD_JSON);
     check_reject("null", BGW_REJECT_BAD_JSON);
-    check_reject("{\"accountId\":\"A\",\"minor\":1,\"x\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}", BGW_REJECT_TOO_DEEP);
+    check_reject("{\"accountId\":\"A\",\"minor\":1,\"x\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}",
+                 BGW_REJECT_TOO_DEEP);
 }
 
 TEST(nesting_of_sixteen_is_allowed)
 {
-    CHECK(decode_text("A", "{\"accountId\":\"A\",\"minor\":1,\"x\":[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}") == BGW_REJECT_NONE);
+    CHECK(decode_text("A",
+                      "{\"accountId\":\"A\",\"minor\":1,\"x\":[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}") ==
+          BGW_REJECT_NONE);
     drop();
 }
 
@@ -190,7 +206,8 @@ TEST(key_may_name_account_tenant_and_currency)
 
 TEST(key_that_is_neither_form_is_rejected_and_names_nobody)
 {
-    static const char *const keys[] = {"", "A|t9", "A|t9|usd", "A|t9|USD|x", "|t9|USD", "A||USD", "a b", "A|t9|"};
+    static const char *const keys[] = {"",        "A|t9",   "A|t9|usd", "A|t9|USD|x",
+                                       "|t9|USD", "A||USD", "a b",      "A|t9|"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         CHECK(decode_text(keys[i], "{\"accountId\":\"A\",\"minor\":1}") == BGW_REJECT_BAD_ID);
         CHECK_EQ_I64(out.name.key_len, 0);
@@ -202,9 +219,11 @@ TEST(key_and_account_that_disagree_are_key_mismatch_and_the_key_is_named)
     CHECK(decode_text("B", "{\"accountId\":\"A\",\"minor\":1}") == BGW_REJECT_KEY_MISMATCH);
     CHECK_SLICE(name_key(), "B");
     CHECK(out.any_tenant);
-    CHECK(decode_text("A|t9|USD", "{\"accountId\":\"A\",\"minor\":1,\"currency\":\"NGN\"}") == BGW_REJECT_KEY_MISMATCH);
+    CHECK(decode_text("A|t9|USD", "{\"accountId\":\"A\",\"minor\":1,\"currency\":\"NGN\"}") ==
+          BGW_REJECT_KEY_MISMATCH);
     check_part("USD");
-    CHECK(decode_text("A|t9|USD", "{\"accountId\":\"A\",\"minor\":1,\"tenant\":\"t8\"}") == BGW_REJECT_KEY_MISMATCH);
+    CHECK(decode_text("A|t9|USD", "{\"accountId\":\"A\",\"minor\":1,\"tenant\":\"t8\"}") ==
+          BGW_REJECT_KEY_MISMATCH);
     CHECK_SLICE(name_tenant(), "t9");
     CHECK(!out.any_tenant);
 }
@@ -232,8 +251,10 @@ TEST(record_without_key_is_read_by_its_account)
 
 TEST(headers_say_tenant_and_version_too)
 {
-    struct bgw_record r = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":1}"),
-                           .h_tenant = BGW_SLICE("t3"), .h_v = BGW_SLICE("12")};
+    struct bgw_record r = {.key = BGW_SLICE("A"),
+                           .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":1}"),
+                           .h_tenant = BGW_SLICE("t3"),
+                           .h_v = BGW_SLICE("12")};
     CHECK(decode(&r) == BGW_REJECT_NONE);
     CHECK_SLICE(name_tenant(), "t3");
     CHECK(out.has_v && out.v == 12);
@@ -242,7 +263,9 @@ TEST(headers_say_tenant_and_version_too)
 
 TEST(header_and_member_that_disagree_are_key_mismatch)
 {
-    struct bgw_record r = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":1,\"v\":3,\"tenant\":\"t3\"}")};
+    struct bgw_record r = {
+        .key = BGW_SLICE("A"),
+        .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":1,\"v\":3,\"tenant\":\"t3\"}")};
     r.h_v = BGW_SLICE("3");
     r.h_tenant = BGW_SLICE("t3");
     CHECK(decode(&r) == BGW_REJECT_NONE);
@@ -256,7 +279,8 @@ TEST(header_and_member_that_disagree_are_key_mismatch)
 
 TEST(headers_follow_the_same_grammar)
 {
-    struct bgw_record r = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":1}")};
+    struct bgw_record r = {.key = BGW_SLICE("A"),
+                           .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":1}")};
     static const char *const bad[] = {"", "01", "1.0", "-0", "x", "1 "};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         r.h_v = bgw_slice_str(bad[i]);

@@ -13,7 +13,11 @@ static bool parses(const char *text, struct bgw_version *v)
 
 TEST(version_text_and_version_are_each_other)
 {
-    static const char *const texts[] = {"k3f9.120", "k3f9.120.17", "0.0", "z.1", "abcdefgh.9223372036854775807.1",
+    static const char *const texts[] = {"k3f9.120",
+                                        "k3f9.120.17",
+                                        "0.0",
+                                        "z.1",
+                                        "abcdefgh.9223372036854775807.1",
                                         "e.0.9223372036854775807"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct bgw_version v;
@@ -27,9 +31,30 @@ TEST(version_text_and_version_are_each_other)
 TEST(version_parse_refuses_everything_that_is_not_one)
 {
     static const char *const texts[] = {
-        "", ".", "a", "a.", ".1", "a..1", "a.1.", "a.01", "a.00", "a.+1", "a.-1", "a. 1", "a.1 ", " a.1",
-        "A.1", "abcdefghi.1", "a.1.2.3", "a.1.02", "a.9223372036854775808", "a.99999999999999999999",
-        "a.1.9223372036854775808", "a.1e3", "a.0x1", "k_f.1",
+        "",
+        ".",
+        "a",
+        "a.",
+        ".1",
+        "a..1",
+        "a.1.",
+        "a.01",
+        "a.00",
+        "a.+1",
+        "a.-1",
+        "a. 1",
+        "a.1 ",
+        " a.1",
+        "A.1",
+        "abcdefghi.1",
+        "a.1.2.3",
+        "a.1.02",
+        "a.9223372036854775808",
+        "a.99999999999999999999",
+        "a.1.9223372036854775808",
+        "a.1e3",
+        "a.0x1",
+        "k_f.1",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct bgw_version v = {.seq = 77};

@@ -66,7 +66,8 @@ TEST(tick_says_when_it_wants_to_be_called_again)
 TEST(end_that_the_position_has_not_reached_proves_nothing_until_it_has)
 {
     holding(1);
-    bgw_hub_on_watermark(r.hub, 0, 0, 0, 3, r.now.mono_ms + 2000, (struct bgw_now){r.now.mono_ms + 2000, r.now.wall_ms});
+    bgw_hub_on_watermark(r.hub, 0, 0, 0, 3, r.now.mono_ms + 2000,
+                         (struct bgw_now){r.now.mono_ms + 2000, r.now.wall_ms});
     r.now.mono_ms += 2000;
     rig_pass(&r, 1500);
     CHECK_EQ_I64(news()->state, BGW_STATE_DELAYED);
@@ -326,7 +327,8 @@ TEST(epoch_is_published_with_the_batch)
 
 static void barrier(uint8_t shard, uint64_t ticket, bool refresh)
 {
-    struct bgw_hub_command c = {.kind = BGW_HUB_BARRIER, .shard = shard, .ticket = ticket, .refresh = refresh};
+    struct bgw_hub_command c = {
+        .kind = BGW_HUB_BARRIER, .shard = shard, .ticket = ticket, .refresh = refresh};
     bgw_hub_on_command(r.hub, &c, r.now);
     bgw_hub_tick(r.hub, r.now);
 }

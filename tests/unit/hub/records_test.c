@@ -13,7 +13,8 @@ static void check_counts(int64_t applied, int64_t unwatched, int64_t superseded,
     CHECK_EQ_I64(rig_counted(&r, BGW_M_RECORDS_UNWATCHED), unwatched);
     CHECK_EQ_I64(rig_counted(&r, BGW_M_RECORDS_SUPERSEDED), superseded);
     CHECK_EQ_I64(r.reject_count, rejected);
-    CHECK_EQ_I64(rig_counted(&r, BGW_M_RECORDS_CONSUMED), applied + unwatched + superseded + rejected);
+    CHECK_EQ_I64(rig_counted(&r, BGW_M_RECORDS_CONSUMED),
+                 applied + unwatched + superseded + rejected);
 }
 
 /* A is watched by shard 0, whose first news have been taken. */
@@ -59,7 +60,9 @@ TEST(without_v_the_version_is_leader_epoch_times_2_to_40_plus_offset_plus_one)
     watched(1);
     rig_put(&r, 0, 41, "A", 10, -1);
     CHECK_VERSION(rig_told(&r, 0), "e1.42");
-    struct bgw_record record = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"), .leader_epoch = 3};
+    struct bgw_record record = {.key = BGW_SLICE("A"),
+                                .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"),
+                                .leader_epoch = 3};
     rig_record_at(&r, &record, 0, 12); /* truncated: a lower offset under a later leader */
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_VERSION(e, "e1.3298534883341");
@@ -119,7 +122,8 @@ TEST(mode_is_sticky_the_other_kind_is_rejected_and_the_slot_read_again)
     CHECK(r.rejected == BGW_REJECT_VERSION_MODE);
     CHECK_EQ_I64(r.fetch_count, before + 1);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
-    CHECK(e->state == BGW_STATE_STALE && e->reason == BGW_REASON_UNREADABLE_RECORD && rig_minor(&r, e) == 10);
+    CHECK(e->state == BGW_STATE_STALE && e->reason == BGW_REASON_UNREADABLE_RECORD &&
+          rig_minor(&r, e) == 10);
     rig_put(&r, 0, 2, "A", 12, 6);
     CHECK(rig_told(&r, 0)->state == BGW_STATE_FRESH);
     rig_end(&r);
@@ -172,7 +176,8 @@ TEST(tombstone_without_v_acts_in_partition_order_and_keeps_the_highest_version_a
     CHECK_EQ_I64(rig_take(&r, 0), 0);
     rig_put(&r, 0, 3, "A", 11, 6);
     CHECK(rig_told(&r, 0)->state == BGW_STATE_FRESH);
-    rig_tombstone(&r, 0, 1, "A", NULL); /* a replay of the removal does not remove what came later */
+    rig_tombstone(&r, 0, 1, "A",
+                  NULL); /* a replay of the removal does not remove what came later */
     CHECK_EQ_I64(rig_take(&r, 0), 0);
     check_counts(3, 0, 2, 0);
     rig_end(&r);
@@ -218,7 +223,8 @@ TEST(tombstone_of_a_bare_key_removes_every_tenant_and_part)
     rig_put(&r, 0, 1, "A|tnt_demo|USD", 11, -1);
     rig_put(&r, 0, 2, "A|t2|EUR", 12, -1);
     rig_watch(&r, 0, "A");
-    struct bgw_hub_command c = {.kind = BGW_HUB_WATCH, .shard = 1, .group = 5, .name = rig_name("t2", "A", "EUR")};
+    struct bgw_hub_command c = {
+        .kind = BGW_HUB_WATCH, .shard = 1, .group = 5, .name = rig_name("t2", "A", "EUR")};
     bgw_hub_on_command(r.hub, &c, r.now);
     rig_take(&r, 0);
     rig_take(&r, 1);
@@ -322,10 +328,13 @@ TEST(record_held_back_by_a_later_read_leaves_the_slot_delayed_and_read_again)
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_VERSION(e, "e1.0.1700000000000");
     rig_take(&r, 0);
-    struct bgw_record record = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"), .timestamp_ms = r.now.wall_ms};
+    struct bgw_record record = {.key = BGW_SLICE("A"),
+                                .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"),
+                                .timestamp_ms = r.now.wall_ms};
     rig_record_at(&r, &record, 0, 0);
     e = rig_told(&r, 0);
-    CHECK(e->state == BGW_STATE_DELAYED && e->reason == BGW_REASON_REREAD && rig_minor(&r, e) == 50);
+    CHECK(e->state == BGW_STATE_DELAYED && e->reason == BGW_REASON_REREAD &&
+          rig_minor(&r, e) == 50);
     CHECK_EQ_I64(e->records, 0);
     CHECK_EQ_I64(r.fetch_count, 2);
     rig_answer_value(&r, 51, -1, r.now.wall_ms + 5);
@@ -342,7 +351,9 @@ TEST(record_later_than_the_read_replaces_it)
     rig_watch(&r, 0, "A");
     rig_answer_value(&r, 50, -1, r.now.wall_ms);
     rig_take(&r, 0);
-    struct bgw_record record = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"), .timestamp_ms = r.now.wall_ms + 1};
+    struct bgw_record record = {.key = BGW_SLICE("A"),
+                                .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"),
+                                .timestamp_ms = r.now.wall_ms + 1};
     rig_record_at(&r, &record, 0, 0);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_VERSION(e, "e1.1");
@@ -355,7 +366,9 @@ TEST(first_event_zero_after_a_read_gets_a_version_of_its_own)
     rig_start(&r, 1);
     rig_watch(&r, 0, "A");
     rig_answer_value(&r, 50, -1, r.now.wall_ms);
-    struct bgw_record record = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7,\"v\":0}"), .timestamp_ms = r.now.wall_ms + 1};
+    struct bgw_record record = {.key = BGW_SLICE("A"),
+                                .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7,\"v\":0}"),
+                                .timestamp_ms = r.now.wall_ms + 1};
     rig_record_at(&r, &record, 0, 0);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(rig_minor(&r, e), 7);
@@ -381,7 +394,9 @@ TEST(every_accepted_record_of_a_watched_key_is_counted_to_each_shard)
 TEST(record_of_a_partition_that_is_not_assigned_is_refused)
 {
     watched(1);
-    struct bgw_record record = {.key = BGW_SLICE("A"), .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"), .partition = 9};
+    struct bgw_record record = {.key = BGW_SLICE("A"),
+                                .value = BGW_SLICE("{\"accountId\":\"A\",\"minor\":7}"),
+                                .partition = 9};
     bgw_hub_on_record(r.hub, 0, &record, r.now);
     CHECK(r.rejected == BGW_REJECT_UNORDERED);
     rig_end(&r);
@@ -392,7 +407,8 @@ TEST(parts_of_one_key_have_a_limit_and_the_rest_is_rejected)
     char key[64];
     rig_start(&r, 1);
     for (int64_t i = 0; i < 260; i++) {
-        snprintf(key, sizeof(key), "A|tnt_demo|%c%c%c", (int)('A' + i / 26 / 26), (int)('A' + i / 26 % 26), (int)('A' + i % 26));
+        snprintf(key, sizeof(key), "A|tnt_demo|%c%c%c", (int)('A' + i / 26 / 26),
+                 (int)('A' + i / 26 % 26), (int)('A' + i % 26));
         rig_put(&r, 0, i, key, i, -1);
     }
     CHECK(r.rejected == BGW_REJECT_TOO_MANY);

@@ -25,8 +25,12 @@ static struct bgw_relay *make(void)
 
 static struct bgw_relay_entry entry(uint64_t seq, uint32_t records)
 {
-    return (struct bgw_relay_entry){.group = 7, .part = 1, .answered = true, .records = records,
-                                    .version = {1, seq, 0}, .value = bgw_blob_copy(BGW_SLICE("x"))};
+    return (struct bgw_relay_entry){.group = 7,
+                                    .part = 1,
+                                    .answered = true,
+                                    .records = records,
+                                    .version = {1, seq, 0},
+                                    .value = bgw_blob_copy(BGW_SLICE("x"))};
 }
 
 static void put(struct bgw_relay *r, struct bgw_relay_mark *mark, struct bgw_relay_entry e)
@@ -87,12 +91,16 @@ TEST(removal_folded_behind_a_value_removes_and_a_value_behind_a_removal_revives)
     struct bgw_relay_mark mark = {0};
     size_t count;
     put(r, &mark, entry(1, 1));
-    put(r, &mark, (struct bgw_relay_entry){.group = 7, .part = 1, .state = BGW_STATE_REMOVED, .records = 1, .version = {1, 2, 0}});
+    put(r, &mark,
+        (struct bgw_relay_entry){
+            .group = 7, .part = 1, .state = BGW_STATE_REMOVED, .records = 1, .version = {1, 2, 0}});
     struct bgw_relay_batch batch;
     CHECK(bgw_relay_take(r, &batch));
     CHECK(batch.entries[0].state == BGW_STATE_REMOVED && !batch.entries[0].value);
     bgw_relay_done(r, &batch);
-    put(r, &mark, (struct bgw_relay_entry){.group = 7, .part = 1, .state = BGW_STATE_REMOVED, .records = 1, .version = {1, 2, 0}});
+    put(r, &mark,
+        (struct bgw_relay_entry){
+            .group = 7, .part = 1, .state = BGW_STATE_REMOVED, .records = 1, .version = {1, 2, 0}});
     put(r, &mark, entry(3, 1));
     CHECK_EQ_I64(take(r, &count).state, BGW_STATE_FRESH);
     bgw_relay_destroy(&r);

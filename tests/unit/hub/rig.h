@@ -48,8 +48,8 @@ static bool rig_fetch(void *arg, const struct bgw_fetch *f)
         r->fetches[r->fetch_count] = *f;
     r->fetch_count++;
     if (r->answers_at_once)
-        bgw_hub_on_fetched(r->hub, &(struct bgw_fetched){.id = f->id, .result = BGW_FETCH_NO_SOURCE},
-                           r->now);
+        bgw_hub_on_fetched(
+            r->hub, &(struct bgw_fetched){.id = f->id, .result = BGW_FETCH_NO_SOURCE}, r->now);
     return true;
 }
 
@@ -63,7 +63,8 @@ static void rig_ask(void *arg, uint8_t feed, uint64_t query, bool refresh)
     r->query_refresh = refresh;
 }
 
-static void rig_rejected(void *arg, uint8_t feed, const struct bgw_record *record, enum bgw_reject why)
+static void rig_rejected(void *arg, uint8_t feed, const struct bgw_record *record,
+                         enum bgw_reject why)
 {
     struct rig *r = arg;
     (void)feed;
@@ -77,7 +78,8 @@ static inline void rig_assign(struct rig *r, const char *epoch, size_t partition
     int64_t zeros[RIG_PARTITIONS] = {0};
     memset(r->next_offset, 0, sizeof(r->next_offset));
     r->partitions = partitions;
-    bgw_hub_on_assigned(r->hub, 0, bgw_epoch_pack(bgw_slice_str(epoch)), zeros, zeros, partitions, r->now);
+    bgw_hub_on_assigned(r->hub, 0, bgw_epoch_pack(bgw_slice_str(epoch)), zeros, zeros, partitions,
+                        r->now);
 }
 
 /* Every partition is proved to be read to its end now. */
@@ -97,9 +99,17 @@ static inline void rig_make(struct rig *r, size_t keys_max)
     for (size_t i = 0; i < RIG_SHARDS; i++)
         r->relays[i] = bgw_relay_create(NULL, NULL);
     struct bgw_hub_config config = {
-        .feeds = &r->feed, .feed_count = 1, .relays = r->relays, .shard_count = RIG_SHARDS,
-        .keys_max = keys_max, .retry_min_ms = 100, .retry_max_ms = 1600, .reread_ms = 1000,
-        .barrier_batch_ms = 20, .barrier_max_ms = 250, .jitter_seed = 7,
+        .feeds = &r->feed,
+        .feed_count = 1,
+        .relays = r->relays,
+        .shard_count = RIG_SHARDS,
+        .keys_max = keys_max,
+        .retry_min_ms = 100,
+        .retry_max_ms = 1600,
+        .reread_ms = 1000,
+        .barrier_batch_ms = 20,
+        .barrier_max_ms = 250,
+        .jitter_seed = 7,
     };
     struct bgw_hub_ops ops = {r, rig_fetch, rig_ask, rig_rejected};
     CHECK(bgw_hub_create(&r->hub, &config, &ops) == BGW_OK);
@@ -148,7 +158,8 @@ static inline void rig_pass(struct rig *r, int64_t ms)
 
 static inline struct bgw_slot_name rig_name(const char *tenant, const char *key, const char *part)
 {
-    struct bgw_slot_name n = {.tenant_len = (uint8_t)strlen(tenant), .key_len = (uint8_t)strlen(key),
+    struct bgw_slot_name n = {.tenant_len = (uint8_t)strlen(tenant),
+                              .key_len = (uint8_t)strlen(key),
                               .part = bgw_part_of(bgw_slice_str(part))};
     memcpy(n.tenant, tenant, n.tenant_len);
     memcpy(n.key, key, n.key_len);
@@ -158,7 +169,9 @@ static inline struct bgw_slot_name rig_name(const char *tenant, const char *key,
 static inline void rig_command(struct rig *r, enum bgw_hub_command_kind kind, uint8_t shard,
                                const char *key, const char *part)
 {
-    struct bgw_hub_command c = {.kind = (uint8_t)kind, .shard = shard, .group = 100u + shard,
+    struct bgw_hub_command c = {.kind = (uint8_t)kind,
+                                .shard = shard,
+                                .group = 100u + shard,
                                 .name = rig_name("tnt_demo", key, part)};
     bgw_hub_on_command(r->hub, &c, r->now);
 }
@@ -173,7 +186,8 @@ static inline void rig_unwatch(struct rig *r, uint8_t shard, const char *key)
     rig_command(r, BGW_HUB_UNWATCH, shard, key, "");
 }
 
-static inline void rig_record_at(struct rig *r, struct bgw_record *record, int32_t partition, int64_t offset)
+static inline void rig_record_at(struct rig *r, struct bgw_record *record, int32_t partition,
+                                 int64_t offset)
 {
     record->partition = partition;
     record->offset = offset;
@@ -185,26 +199,29 @@ static inline void rig_record_at(struct rig *r, struct bgw_record *record, int32
 }
 
 /* key NULL or value NULL: null. v < 0: none, else as the member. */
-static inline void rig_put(struct rig *r, int32_t partition, int64_t offset, const char *key, int64_t minor,
-                           int64_t v)
+static inline void rig_put(struct rig *r, int32_t partition, int64_t offset, const char *key,
+                           int64_t minor, int64_t v)
 {
     char text[256], tail[64] = "";
     char account[80];
     snprintf(account, sizeof(account), "%.*s", (int)strcspn(key, "|"), key);
     if (v >= 0)
         snprintf(tail, sizeof(tail), ",\"v\":%" PRId64, v);
-    snprintf(text, sizeof(text), "{\"accountId\":\"%s\",\"minor\":%" PRId64 "%s}", account, minor, tail);
+    snprintf(text, sizeof(text), "{\"accountId\":\"%s\",\"minor\":%" PRId64 "%s}", account, minor,
+             tail);
     struct bgw_record record = {.key = bgw_slice_str(key), .value = bgw_slice_str(text)};
     rig_record_at(r, &record, partition, offset);
 }
 
-static inline void rig_raw(struct rig *r, int32_t partition, int64_t offset, const char *key, const char *value)
+static inline void rig_raw(struct rig *r, int32_t partition, int64_t offset, const char *key,
+                           const char *value)
 {
     struct bgw_record record = {.key = bgw_slice_str(key), .value = bgw_slice_str(value)};
     rig_record_at(r, &record, partition, offset);
 }
 
-static inline void rig_tombstone(struct rig *r, int32_t partition, int64_t offset, const char *key, const char *v)
+static inline void rig_tombstone(struct rig *r, int32_t partition, int64_t offset, const char *key,
+                                 const char *v)
 {
     struct bgw_record record = {.key = bgw_slice_str(key), .h_v = bgw_slice_str(v)};
     rig_record_at(r, &record, partition, offset);
@@ -227,10 +244,14 @@ static inline const struct bgw_fetch *rig_last_fetch(const struct rig *r)
 }
 
 /* The newest fetch is answered with a value. v < 0: without. */
-static inline void rig_answer_value(struct rig *r, int64_t minor, int64_t v, int64_t started_wall_ms)
+static inline void rig_answer_value(struct rig *r, int64_t minor, int64_t v,
+                                    int64_t started_wall_ms)
 {
-    struct bgw_fetched f = {.id = rig_last_fetch(r)->id, .result = BGW_FETCH_VALUE, .has_v = v >= 0,
-                            .v = v >= 0 ? (uint64_t)v : 0, .started_wall_ms = started_wall_ms,
+    struct bgw_fetched f = {.id = rig_last_fetch(r)->id,
+                            .result = BGW_FETCH_VALUE,
+                            .has_v = v >= 0,
+                            .v = v >= 0 ? (uint64_t)v : 0,
+                            .started_wall_ms = started_wall_ms,
                             .value = rig_value(r, minor)};
     bgw_hub_on_fetched(r->hub, &f, r->now);
 }
@@ -265,7 +286,8 @@ static inline size_t rig_take(struct rig *r, uint8_t shard)
 }
 
 /* The newest entry of the part, or an empty one (state 255). */
-static inline const struct bgw_relay_entry *rig_entry(const struct rig *r, uint8_t shard, const char *part)
+static inline const struct bgw_relay_entry *rig_entry(const struct rig *r, uint8_t shard,
+                                                      const char *part)
 {
     static const struct bgw_relay_entry none = {.state = 255};
     const struct bgw_relay_entry *found = &none;
@@ -295,11 +317,11 @@ static inline int64_t rig_minor(const struct rig *r, const struct bgw_relay_entr
     return minor;
 }
 
-#define CHECK_VERSION(e, text)                             \
-    do {                                                   \
-        char version_text_[BGW_VERSION_TEXT_MAX];          \
-        bgw_version_format((e)->version, version_text_);   \
-        CHECK_EQ_STR(version_text_, text);                 \
+#define CHECK_VERSION(e, text)                                                                     \
+    do {                                                                                           \
+        char version_text_[BGW_VERSION_TEXT_MAX];                                                  \
+        bgw_version_format((e)->version, version_text_);                                           \
+        CHECK_EQ_STR(version_text_, text);                                                         \
     } while (0)
 
 #endif
