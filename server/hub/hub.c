@@ -60,9 +60,9 @@ void hub_set_now(struct bgw_hub *hub, struct bgw_now now)
 {
     if (!hub->started)
         bgw_wheel_init(&hub->wheel, now.mono_ms);
+    else if (now.mono_ms < hub->now.mono_ms)
+        now.mono_ms = hub->now.mono_ms; /* read earlier in the turn: time stands still */
     hub->started = true;
-    if (hub->started && now.mono_ms < hub->now.mono_ms)
-        now.mono_ms = hub->now.mono_ms; /* a caller's reading of the turn's beginning: time stands still */
     hub->now = now;
 }
 
@@ -181,7 +181,7 @@ void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, st
 int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now)
 {
     hub_set_now(hub, now);
-    bgw_wheel_advance(&hub->wheel, now.mono_ms);
+    bgw_wheel_advance(&hub->wheel, hub->now.mono_ms);
     int64_t wait = bgw_wheel_wait_ms(&hub->wheel, TICK_MAX_MS);
     int64_t freshness = freshness_tick(hub), barriers = barrier_tick(hub);
     if (freshness < wait)

@@ -175,6 +175,15 @@ TEST(before_any_stream_nothing_is_fresh)
     rig_end(&r);
 }
 
+TEST(reading_of_the_clock_from_earlier_in_the_turn_does_no_harm)
+{
+    holding(1);
+    rig_pass(&r, 3001);
+    bgw_hub_tick(r.hub, (struct bgw_now){r.now.mono_ms - 5, r.now.wall_ms - 5});
+    CHECK_EQ_I64(news()->state, BGW_STATE_DELAYED);
+    rig_end(&r);
+}
+
 TEST(state_changes_are_counted)
 {
     holding(1);
