@@ -82,29 +82,51 @@ static rd_kafka_IsolationLevel_t isolation_of(const struct bgw_config *config)
     return RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED; /* librdkafka's default */
 }
 
-static enum bgw_status open_client(struct bgw_kafka_control *c, struct bgw_buf *error)
+static void close_client(struct bgw_kafka_control *c)
 {
-    enum bgw_status st =
-        bgw_kafka_handle_create(&c->rk, BGW_KAFKA_CONTROL, c->config, c->bootstrap, error);
-    /* the consumer is made here and not later, so that a bad property is told at the start */
-    if (st == BGW_OK)
-        st = bgw_kafka_consumer_create(&c->spare, c->config, c->bootstrap, error);
-    if (st != BGW_OK)
-        return st;
-    c->queue = rd_kafka_queue_get_main(c->rk);
-    c->queue_fd =
-        (struct bgw_loop_fd){eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), EPOLLIN, on_queue};
-    if (c->queue_fd.fd < 0)
-        return BGW_IO;
-    static const uint64_t one = 1;
-    rd_kafka_queue_io_event_enable(c->queue, c->queue_fd.fd, &one, sizeof(one));
-    /* what came before that line has told nobody, and only an empty queue's first entry does */
-    BGW_ASSERT(write(c->queue_fd.fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
-    st = bgw_loop_attach(c->loop, &c->queue_fd);
-    if (st != BGW_OK) {
+    if (c->queue_fd.fd >= 0) {
+        bgw_loop_detach(c->loop, &c->queue_fd);
+        rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         close(c->queue_fd.fd);
         c->queue_fd.fd = -1;
     }
+    if (c->queue)
+        rd_kafka_queue_destroy(c->queue);
+    c->queue = NULL;
+    bgw_kafka_handle_destroy(&c->rk, DESTROY_WAIT_MS);
+}
+
+/* Takes `rk`. */
+static enum bgw_status adopt_client(struct bgw_kafka_control *c, rd_kafka_t *rk)
+{
+    static const uint64_t one = 1;
+    close_client(c);
+    c->rk = rk;
+    c->queue = rd_kafka_queue_get_main(rk);
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* readable: what came before tells nobody */
+    if (fd < 0)
+        return BGW_IO;
+    c->queue_fd = (struct bgw_loop_fd){fd, EPOLLIN, on_queue};
+    enum bgw_status st = bgw_loop_attach(c->loop, &c->queue_fd);
+    if (st != BGW_OK) {
+        close(fd);
+        c->queue_fd.fd = -1;
+        return st;
+    }
+    rd_kafka_queue_io_event_enable(c->queue, fd, &one, sizeof(one));
+    return BGW_OK;
+}
+
+static enum bgw_status open_client(struct bgw_kafka_control *c, struct bgw_buf *error)
+{
+    rd_kafka_t *rk = NULL;
+    enum bgw_status st =
+        bgw_kafka_handle_create(&rk, BGW_KAFKA_CONTROL, c->config, c->bootstrap, error);
+    /* the consumer is made here and not later, so that a bad property is told at the start */
+    if (st == BGW_OK)
+        st = adopt_client(c, rk);
+    if (st == BGW_OK)
+        st = bgw_kafka_consumer_create(&c->spare, c->config, c->bootstrap, error);
     return st;
 }
 
@@ -176,19 +198,6 @@ static void news_drop(const struct bgw_kafka_news *n)
     free(n->at);
     free(n->ends);
     bgw_kafka_consumer_destroy(&consumer);
-}
-
-static void close_client(struct bgw_kafka_control *c)
-{
-    if (c->queue) {
-        rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
-        rd_kafka_queue_destroy(c->queue);
-    }
-    bgw_kafka_handle_destroy(&c->rk, DESTROY_WAIT_MS);
-    if (c->queue_fd.fd >= 0) {
-        bgw_loop_detach(c->loop, &c->queue_fd);
-        close(c->queue_fd.fd);
-    }
 }
 
 void bgw_kafka_control_destroy(struct bgw_kafka_control **control)
@@ -332,6 +341,43 @@ static void on_event(struct bgw_kafka_control *c, const struct request *r, rd_ka
     }
 }
 
+/*
+ * After a topic was recreated librdkafka 2.8 may never again find the leaders that it needs for
+ * ListOffsets, while it answers everything else; a new client does.
+ */
+static void reopen_client(struct bgw_kafka_control *c)
+{
+    struct bgw_buf error;
+    rd_kafka_t *rk = NULL;
+    bgw_buf_init(&error, 1024);
+    if (bgw_kafka_handle_create(&rk, BGW_KAFKA_CONTROL, c->config, c->bootstrap, &error) != BGW_OK)
+        BGW_LOG(BGW_LOG_ERROR, "kafka_client_failed", {"why", LSL(bgw_buf_slice(&error))});
+    bgw_buf_deinit(&error);
+    if (!rk)
+        return; /* the timer comes back to it */
+    BGW_LOG(BGW_LOG_INFO, "kafka_client_reopened", {"topic", LS(c->name)});
+    c->reopen = false;
+    c->unanswered = 0;
+    if (adopt_client(c, rk) != BGW_OK) /* no descriptor: the timer looks at the queue all the same */
+        BGW_LOG(BGW_LOG_ERROR, "kafka_queue_not_watched", {"topic", LS(c->name)});
+    memset(c->requests, 0, sizeof(c->requests)); /* their answers went with the old queue */
+    bgw_control_prove_reopened(c);
+    bgw_control_place_reopened(c);
+}
+
+void bgw_control_answered(struct bgw_kafka_control *c, bool answered, rd_kafka_resp_err_t worst)
+{
+    bool silent = worst == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                  worst == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE;
+    if (answered)
+        c->unanswered = 0;
+    else if (silent)
+        c->unanswered++;
+    bool rested = bgw_clock_now().mono_ms - c->looked_mono_ms >= RETRY_MAX_MS;
+    if (c->unanswered >= UNANSWERED_MAX && c->phase == STEADY && rested)
+        bgw_control_look(c);
+}
+
 static void read_queue(struct bgw_kafka_control *c)
 {
     rd_kafka_event_t *event;
@@ -351,6 +397,8 @@ static void read_queue(struct bgw_kafka_control *c)
         }
         rd_kafka_event_destroy(event);
     }
+    if (c->reopen)
+        reopen_client(c);
 }
 
 static void on_queue(struct bgw_loop_fd *f, uint32_t events)

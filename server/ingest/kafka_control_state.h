@@ -24,6 +24,8 @@
 /* a recreated or re-partitioned topic is seen after this at the latest */
 #define LOOK_EVERY_MS 5000
 #define LOOK_TIMEOUT_MS 2000
+/* offsets unanswered so often in a row, while the topic is described, mean a client that is stuck */
+#define UNANSWERED_MAX 3
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 1000
 
@@ -79,6 +81,8 @@ struct bgw_kafka_control { /* control thread only, unless said otherwise */
     rd_kafka_queue_t *queue;
     struct bgw_loop_fd queue_fd;
     struct bgw_timer queue_timer;
+    bool reopen;    /* a new client, once the events at hand are handled */
+    int unanswered; /* questions for offsets in a row */
     struct request requests[REQUESTS_MAX];
     struct bgw_kafka_news outbox[OUTBOX_MAX];
     size_t outbox_len;
@@ -118,6 +122,9 @@ int64_t *bgw_control_offsets(int32_t count); /* all unknown; never NULL */
 void bgw_control_ask_offsets(struct bgw_kafka_control *c, struct request *r, int64_t spec,
                              const int32_t *partitions);
 
+/* Takes note of whether a question for offsets was answered by anybody. */
+void bgw_control_answered(struct bgw_kafka_control *c, bool answered, rd_kafka_resp_err_t worst);
+
 /* kafka_place.c */
 void bgw_control_place_init(struct bgw_kafka_control *c);
 void bgw_control_look(struct bgw_kafka_control *c);
@@ -125,6 +132,7 @@ void bgw_control_on_topic_event(struct bgw_kafka_control *c, rd_kafka_event_t *e
 void bgw_control_on_policy_event(struct bgw_kafka_control *c, rd_kafka_event_t *event);
 void bgw_control_on_place_event(struct bgw_kafka_control *c, const struct request *r,
                                 rd_kafka_event_t *event);
+void bgw_control_place_reopened(struct bgw_kafka_control *c); /* requests in flight are lost */
 void bgw_control_on_switched(struct bgw_kafka_control *c, const struct bgw_kafka_command *command);
 void bgw_control_place_deinit(struct bgw_kafka_control *c);
 
@@ -133,6 +141,7 @@ void bgw_control_prove_init(struct bgw_kafka_control *c);
 bool bgw_control_in_force(const struct bgw_kafka_control *c);
 void bgw_control_prove_start(struct bgw_kafka_control *c); /* the assignment `serving` is in force */
 void bgw_control_prove_stop(struct bgw_kafka_control *c);  /* it is not any more */
+void bgw_control_prove_reopened(struct bgw_kafka_control *c);
 void bgw_control_ask(struct bgw_kafka_control *c, uint64_t query, bool refresh);
 void bgw_control_looked(struct bgw_kafka_control *c, bool unchanged);
 void bgw_control_on_ends_event(struct bgw_kafka_control *c, const struct request *r,

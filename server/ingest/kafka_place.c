@@ -87,7 +87,9 @@ static void found_again(struct bgw_kafka_control *c, const struct bgw_kafka_topi
     }
     set_next(c, t, same ? CHANGE_GROWN : CHANGE_RECREATED);
     bgw_control_looked(c, false);
-    place_start(c);
+    c->reopen |= !same;
+    if (!c->reopen) /* else the new client begins with it */
+        place_start(c);
 }
 
 static enum trouble trouble_of(enum bgw_status st)
@@ -111,6 +113,7 @@ static void on_topic(struct bgw_kafka_control *c, enum bgw_status st,
         return;
     }
     c->retry_ms = RETRY_MIN_MS;
+    c->reopen |= c->unanswered >= UNANSWERED_MAX;
     if (c->phase == FINDING)
         found_first(c, t);
     else
@@ -327,7 +330,9 @@ void bgw_control_on_place_event(struct bgw_kafka_control *c, const struct reques
                   : r->kind == REQUEST_PLACE_END ? c->place_end
                                                  : c->place_time;
     rd_kafka_resp_err_t worst;
-    if (bgw_kafka_offsets_read(event, at, r->count, &worst) < r->count)
+    int32_t answered = bgw_kafka_offsets_read(event, at, r->count, &worst);
+    bgw_control_answered(c, answered > 0, worst);
+    if (answered < r->count)
         BGW_LOG(BGW_LOG_WARN, "kafka_offsets_missing", {"topic", LS(c->name)},
                 {"name", LS(rd_kafka_err2name(worst))});
     if (--c->placing > 0)
@@ -343,6 +348,17 @@ void bgw_control_on_place_event(struct bgw_kafka_control *c, const struct reques
         look_later(c);
     else
         c->retry_ms = RETRY_MIN_MS;
+}
+
+void bgw_control_place_reopened(struct bgw_kafka_control *c)
+{
+    c->looking = false;
+    if (c->phase == PLACING)
+        place_start(c);
+    else if (c->phase == POLICY)
+        policy_ask(c);
+    else
+        bgw_control_arm(c, &c->look_timer, RETRY_MIN_MS);
 }
 
 void bgw_control_on_switched(struct bgw_kafka_control *c, const struct bgw_kafka_command *command)

@@ -129,6 +129,9 @@ static void on_proof(struct bgw_kafka_control *c, const struct request *r, int64
     bool went_back = note_ends(c, ends), gone = worst == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     if ((went_back || gone) && c->phase == STEADY)
         bgw_control_look(c);
+    if (worst)
+        BGW_LOG(BGW_LOG_WARN, "kafka_ends_missing", {"topic", LS(c->name)},
+                {"name", LS(rd_kafka_err2name(worst))});
     int32_t known = hide_lost(c, ends);
     if (known == 0) {
         free(ends);
@@ -151,7 +154,8 @@ void bgw_control_on_ends_event(struct bgw_kafka_control *c, const struct request
     }
     int64_t *ends = bgw_control_offsets(r->count);
     rd_kafka_resp_err_t worst;
-    bgw_kafka_offsets_read(event, ends, r->count, &worst);
+    int32_t answered = bgw_kafka_offsets_read(event, ends, r->count, &worst);
+    bgw_control_answered(c, answered > 0, worst);
     if (r->query == 0) {
         on_proof(c, r, ends, worst);
         return;
@@ -296,6 +300,14 @@ static void keep_lost(struct bgw_kafka_control *c, const bool *lost, int32_t cou
         c->lost[i] = lost[i];
         c->lost_count += lost[i];
     }
+}
+
+void bgw_control_prove_reopened(struct bgw_kafka_control *c)
+{
+    c->proofs_in_flight = 0;
+    c->lost_asked = false;
+    if (c->last_query)
+        retry_query(c, c->last_query);
 }
 
 void bgw_control_prove_start(struct bgw_kafka_control *c)
