@@ -12,7 +12,7 @@ def metrics_are_documented(files, _remarks):
     table, page = METRICS
     if table not in files.names or page not in files.names:
         return
-    rows = re.findall(r'BGW_(COUNTER|GAUGE|HISTOGRAM|SERIES)\(\s*[^,]+,\s*"([a-z_:]+)"', files.text(table))
+    rows = re.findall(r'BGW_(COUNTER|GAUGE|HISTOGRAM|SERIES)\(\s*[^,]+,\s*"((?:bgw|signalr)_[a-z0-9_]+)"', files.text(table))
     names = {name for _, name in rows}
     series = names | {n + s for k, n in rows if k == "HISTOGRAM" for s in ("_bucket", "_sum", "_count")}
     said = set(re.findall(r"\b(?:bgw|signalr)_[a-z0-9_]*[a-z0-9]\b", files.text(page)))
