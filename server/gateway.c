@@ -33,6 +33,7 @@
 
 #define EMBEDDED "embedded"
 #define EMBEDDED_PARTITIONS 6
+#define TEARDOWN_MS 1000   /* of the drain window: what the Kafka client may take to end */
 #define DEMO_DRAIN_MS 1000 /* Ctrl-C of a demo should not take 20 s */
 #define ADDRESS_MAX 128
 
@@ -316,12 +317,18 @@ static void announce(struct bgw_gateway *g)
         g->exit_code = BGW_EXIT_FAILED; /* goes on serving; said in the log */
 }
 
-static void *join_workers(void *arg)
+static void join_workers(struct bgw_gateway *g)
 {
-    struct bgw_gateway *g = arg;
     for (size_t i = 0; i < g->started; i++)
         bgw_worker_join(g->workers[i]);
     atomic_store(&g->joined, true);
+}
+
+/* Joining blocks, and main has a second signal and the window's end to watch for. */
+static void *run_joiner(void *arg)
+{
+    struct bgw_gateway *g = arg;
+    join_workers(g);
     bgw_loop_wake(g->loop);
     return NULL;
 }
@@ -343,8 +350,9 @@ static void drain(struct bgw_gateway *g)
     BGW_LOG(BGW_LOG_INFO, "draining", {"window_ms", LI(window_ms)});
     for (size_t i = 0; i < g->started; i++)
         bgw_worker_drain(g->workers[i], window_ms);
-    bgw_wheel_arm(bgw_loop_wheel(g->loop), &g->drain_over, bgw_loop_now(g->loop).mono_ms + window_ms);
-    g->joining = pthread_create(&g->joiner, NULL, join_workers, g) == 0;
+    int64_t last_ms = window_ms > 10 * TEARDOWN_MS ? window_ms - TEARDOWN_MS : window_ms / 10 * 9;
+    bgw_wheel_arm(bgw_loop_wheel(g->loop), &g->drain_over, bgw_loop_now(g->loop).mono_ms + last_ms);
+    g->joining = pthread_create(&g->joiner, NULL, run_joiner, g) == 0;
     if (!g->joining) { /* no memory for a thread: end without the courtesy */
         on_drain_over(&g->drain_over, 0);
         join_workers(g);

@@ -100,7 +100,8 @@ static void tell(struct bgw_hub_host *h, struct bgw_now now)
     bgw_metric_set(BGW_M_BOOK_KEYS, (int64_t)view.keys);
     bgw_metric_set(BGW_M_BOOK_SLOTS, (int64_t)view.slots);
     bgw_metric_set(BGW_M_FETCHES_IN_FLIGHT, (int64_t)view.fetches_in_flight);
-    h->gauges_due_ms = now.mono_ms + WAIT_MAX_MS;
+    /* The first proof comes soon after ready: a health page should not call us degraded for a second more. */
+    h->gauges_due_ms = now.mono_ms + (view.worst_state == BGW_STATE_FRESH ? WAIT_MAX_MS : WAIT_MAX_MS / 10);
 }
 
 static void tell_ready(struct bgw_hub_host *h, struct bgw_now now)
