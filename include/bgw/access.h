@@ -25,8 +25,9 @@ struct bgw_claims {
     struct bgw_grants *grants; /* one reference */
 };
 
-/* Building: hands over keys one by one, then seals (sorts, drops duplicates). */
-struct bgw_grants *bgw_grants_create(bool all_keys); /* all_keys: every key of the claims' tenant */
+/* Building: hands over keys one by one, then seals (sorts, drops duplicates). add: BGW_FULL at BGW_GRANT_KEYS_MAX keys,
+ * BGW_BAD_ID for no key or one above BGW_KEY_MAX bytes, BGW_NO_MEMORY. */
+struct bgw_grants *bgw_grants_create(bool all_keys); /* all_keys: every key of the claims' tenant; NULL without memory */
 BGW_MUST_CHECK enum bgw_status bgw_grants_add(struct bgw_grants *g, struct bgw_slice key);
 void bgw_grants_seal(struct bgw_grants *g);
 struct bgw_grants *bgw_grants_acquire(struct bgw_grants *g);
@@ -36,6 +37,10 @@ void bgw_grants_release(struct bgw_grants *g);
 enum bgw_access { BGW_ACCESS_OK, BGW_ACCESS_EXPIRED, BGW_ACCESS_NO_GRANT, BGW_ACCESS_OTHER_TENANT, BGW_ACCESS_REVOKED };
 enum bgw_access bgw_access_check(const struct bgw_claims *claims, struct bgw_slice tenant, struct bgw_slice key,
                                  struct bgw_now now);
+/* The same decision for a holder that keeps its claims in pieces: sessions, of which there are many, share their tenant's text. */
+enum bgw_access bgw_access_decide(const struct bgw_grants *grants, int64_t expires_ms, bool own_tenant,
+                                  struct bgw_slice key, struct bgw_now now);
+size_t bgw_grants_count(const struct bgw_grants *g); /* keys named; 0 for all_keys */
 void bgw_claims_copy(struct bgw_claims *to, const struct bgw_claims *from); /* acquires grants */
 void bgw_claims_deinit(struct bgw_claims *c);
 

@@ -54,6 +54,7 @@ struct bgw_dialect {
     size_t (*updates_begin)(struct bgw_buf *out);
     void (*update)(struct bgw_buf *out, const struct bgw_update *u);
     void (*updates_end)(struct bgw_buf *out, size_t began);
+    /* reason NULL: none; lag_ms below 0: not known */
     void (*state)(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, enum bgw_slot_state state,
                   const char *reason, int64_t lag_ms);
     void (*live)(struct bgw_buf *out, uint64_t id);

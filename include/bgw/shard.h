@@ -22,9 +22,10 @@ struct bgw_shard_ops {
     void *arg;
     /* To the hub. False: full; the shard keeps it and tries again in the next flush. */
     bool (*post)(void *arg, const struct bgw_hub_command *c);
-    /* One write. The bytes are the callee's after this (copied or sent). */
+    /* One write. The bytes are the callee's after this (copied or sent). Must not close the session before it returns. */
     enum bgw_sent (*send)(void *arg, void *conn, struct bgw_slice bytes);
-    /* The session has said bye (sent before this): close the connection; the adapter calls bgw_session_close when it is gone. */
+    /* The session has said bye (sent before this; unless its socket took nothing for stall_ms): close the connection; the
+     * adapter calls bgw_session_close when it is gone, which may be before this returns. Nothing is said of it afterwards. */
     void (*hang_up)(void *arg, void *conn, uint16_t code);
 };
 
@@ -66,7 +67,7 @@ void bgw_session_on_writable(struct bgw_shard *s, struct bgw_session *session, s
 void bgw_session_on_pong(struct bgw_shard *s, struct bgw_session *session, struct bgw_now now);
 /* Any bytes from the peer: not idle. */
 void bgw_session_on_traffic(struct bgw_shard *s, struct bgw_session *session, struct bgw_now now);
-/* Says bye with this code and hangs up. 3001 with retry_ms for a drain. */
+/* Says bye with this code and hangs up, at the next flush: replies that wait go out first, commands are no longer heard. 3001 with retry_ms for a drain. */
 void bgw_session_bye(struct bgw_shard *s, struct bgw_session *session, uint16_t code, int64_t retry_ms,
                      const char *reason);
 bool bgw_session_authenticated(const struct bgw_session *session);
@@ -107,6 +108,15 @@ void bgw_session_ping(struct bgw_shard *s, struct bgw_session *session, uint64_t
 /* A command that could not be decoded or that a token check refused. Counts towards 3501 after ten if `strike`. */
 void bgw_session_err(struct bgw_shard *s, struct bgw_session *session, bool has_id, uint64_t id, const char *code,
                      const char *text, bool strike);
+
+/* For metrics and health; shard thread. */
+struct bgw_shard_view {
+    size_t sessions, subscriptions, groups;
+    int64_t pending;   /* updates offered and neither delivered, merged nor abandoned */
+    int64_t window_ms; /* how long updates are gathered at the moment */
+    bool hub_behind;   /* its mailbox is full: watches wait here */
+};
+void bgw_shard_look(const struct bgw_shard *s, struct bgw_shard_view *view);
 
 /* the current "now" of the turn, set by the adapter before it hands commands in */
 void bgw_shard_set_now(struct bgw_shard *s, struct bgw_now now);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * deadlines: one timer a session for all that time does to it: authentication, ping and pong, marks,
+ * expiry, stalled writes, budgets. Hides which of them comes next. Shard thread only. Invariant: the
+ * timer fires no later than the earliest deadline; a deadline that moved away costs one idle firing
+ * instead of a re-arm for each delivery.
+ */
+#include "core.h"
+
+#define EXPIRY_LOOK_MS 3600000 /* wall clocks jump: an expiry further off is looked at again by then */
+
+static int64_t due_of(const struct bgw_session *n, uint32_t tick, int64_t after_ms)
+{
+    const struct bgw_shard *s = n->shard;
+    return s->now.mono_ms + tick_diff(tick, tick_of(s, s->now.mono_ms)) + after_ms;
+}
+
+static int64_t expiry_due(const struct bgw_session *n)
+{
+    const struct bgw_now now = n->shard->now;
+    int64_t left_ms = n->expires_ms > now.wall_ms ? n->expires_ms - now.wall_ms : 0;
+    return now.mono_ms + (left_ms < EXPIRY_LOOK_MS ? left_ms : EXPIRY_LOOK_MS);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t next_due(const struct bgw_session *n)
+{
+    const struct bgw_shard_config *config = &n->shard->config;
+    int64_t due = INT64_MAX;
+    if (n->flags & SESSION_BLOCKED)
+        due = earlier(due, due_of(n, n->blocked_tick, config->stall_ms));
+    if (n->bye_code)
+        return due;
+    if (!(n->flags & SESSION_AUTHENTICATED))
+        due = earlier(due, due_of(n, n->mark_tick, 0));
+    else if (config->mark_ms)
+        due = earlier(due, due_of(n, n->mark_tick, 0));
+    if (n->flags & SESSION_AUTHENTICATED && !BGW_BUG("expiry_only_at_subscribe"))
+        due = earlier(due, expiry_due(n));
+    if (n->flags & SESSION_PING_OUT)
+        due = earlier(due, due_of(n, n->pinged_tick, config->pong_wait_ms));
+    else if (config->ping_ms && !(n->flags & SESSION_PING_DUE))
+        due = earlier(due, due_of(n, n->seen_tick, config->ping_ms));
+    return earlier(due, rate_due_ms(n));
+}
+
+void deadlines_by(struct bgw_session *n, int64_t due_ms)
+{
+    if (n->flags & SESSION_HUNG || (bgw_timer_armed(&n->timer) && n->timer.due_ms <= due_ms))
+        return;
+    bgw_wheel_arm(&n->shard->wheel, &n->timer, due_ms);
+}
+
+/* Silence is what is measured: a peer that talks is not pinged. */
+static void check_ping(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    if (n->flags & SESSION_PING_OUT) {
+        if (s->now.mono_ms >= due_of(n, n->pinged_tick, s->config.pong_wait_ms))
+            session_bye(n, 3012, 0, "no_pong");
+        return;
+    }
+    if (!s->config.ping_ms || s->now.mono_ms < due_of(n, n->seen_tick, s->config.ping_ms))
+        return;
+    n->flags |= SESSION_PING_DUE;
+    session_mark(n);
+}
+
+static void check_mark(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    if (!s->config.mark_ms || s->now.mono_ms < due_of(n, n->mark_tick, 0))
+        return;
+    n->flags |= SESSION_MARK_DUE;
+    n->mark_tick = tick_of(s, s->now.mono_ms + s->config.mark_ms);
+    session_mark(n);
+}
+
+static void check_authenticated(struct bgw_session *n)
+{
+    if (session_expired(n)) {
+        session_expire(n);
+        return;
+    }
+    check_mark(n);
+    rate_release_due(n);
+    if (n->extra && n->extra->bytes_s && !bgw_list_empty(&n->dirty))
+        session_mark(n);
+}
+
+/* False: hung up. */
+static bool check(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    if (n->flags & SESSION_BLOCKED && s->now.mono_ms >= due_of(n, n->blocked_tick, s->config.stall_ms)) {
+        n->bye_code = n->bye_code ? n->bye_code : 3008;
+        session_hang_up(n);
+        return false;
+    }
+    if (n->bye_code)
+        return true;
+    if (n->flags & SESSION_AUTHENTICATED)
+        check_authenticated(n);
+    else if (s->now.mono_ms >= due_of(n, n->mark_tick, 0))
+        session_bye(n, 3500, 0, "auth_timeout");
+    check_ping(n);
+    return true;
+}
+
+static void on_timer(struct bgw_timer *timer, int64_t now_ms)
+{
+    struct bgw_session *n = BGW_CONTAINER(timer, struct bgw_session, timer);
+    (void)now_ms;
+    if (!check(n))
+        return;
+    int64_t due = next_due(n);
+    if (due != INT64_MAX)
+        deadlines_by(n, due);
+}
+
+void deadlines_init(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    bgw_timer_init(&n->timer, on_timer);
+    n->mark_tick = tick_of(s, s->now.mono_ms + s->config.auth_wait_ms);
+    if (n->flags & SESSION_AUTHENTICATED)
+        deadlines_start(n);
+    else
+        deadlines_by(n, next_due(n));
+}
+
+void deadlines_start(struct bgw_session *n)
+{
+    n->mark_tick = tick_of(n->shard, n->shard->now.mono_ms + n->shard->config.mark_ms);
+    int64_t due = next_due(n);
+    if (due != INT64_MAX)
+        deadlines_by(n, due);
+}
+
+void deadlines_expiry(struct bgw_session *n)
+{
+    deadlines_by(n, expiry_due(n));
+}

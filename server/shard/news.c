@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * news: what the hub says, applied to this shard's slots. Hides what counts as news. Called with each
+ * entry of a batch, on the shard's thread. Invariants: a slot's version never goes back inside an
+ * epoch; every record is offered once to each cell of its slot, and the slot's subs are dirty then.
+ */
+#include "core.h"
+
+static void check_version(const struct slot *slot, const struct bgw_relay_entry *e)
+{
+    if (!slot->value || !e->value || slot->version.epoch != e->version.epoch)
+        return;
+    BGW_ASSERT(bgw_version_compare(e->version, slot->version) >= 0); /* I1 */
+}
+
+static void drop_prepared(struct slot *slot)
+{
+    for (int i = 0; i < BGW_DIALECT_COUNT; i++) {
+        bgw_blob_release(slot->prepared[i]);
+        slot->prepared[i] = NULL;
+    }
+}
+
+/* True if anything that a subscriber could be told has changed. Takes the value. */
+static bool take_entry(struct slot *slot, const struct bgw_relay_entry *e)
+{
+    bool other_version = !bgw_version_equal(slot->version, e->version);
+    bool other_value = slot->value != e->value || other_version;
+    bool news = other_value || e->records || slot->state != e->state || slot->reason != e->reason ||
+                (e->answered && !slot->answered);
+    check_version(slot, e);
+    if (other_value)
+        drop_prepared(slot);
+    if (other_version)
+        slot->hash = 0;
+    bgw_blob_release(slot->value);
+    slot->value = e->value;
+    slot->version = e->version;
+    slot->state = e->state;
+    slot->reason = e->reason;
+    slot->answered |= e->answered;
+    slot->proved_mono_ms = e->proved_mono_ms;
+    slot->count += e->records;
+    return news;
+}
+
+/* A part that was not known before: whole-key subscribers get a cell for it. */
+static struct slot *add_slot(struct bgw_shard *s, struct group *g, bgw_part part)
+{
+    struct slot *slot = group_add_slot(g, part);
+    /* without memory for what subscribers were promised there is nothing honest left to do */
+    BGW_ASSERT(slot);
+    for (struct bgw_list *at = g->subs.next; at != &g->subs; at = at->next) {
+        struct sub *sub = BGW_CONTAINER(at, struct sub, of_group);
+        if (sub->whole && !sub_add_cell(s, sub, slot))
+            session_bye(sub->session, 3013, 0, "no_memory");
+    }
+    return slot;
+}
+
+static void offer(struct bgw_shard *s, struct slot *slot, uint32_t records)
+{
+    struct bgw_list *subs = &slot->group->subs;
+    int64_t cells = 0;
+    for (struct bgw_list *at = subs->next; at != subs; at = at->next) {
+        struct sub *sub = BGW_CONTAINER(at, struct sub, of_group);
+        __builtin_prefetch(at->next);
+        if (!sub_cell(sub, slot))
+            continue;
+        cells++;
+        sub_mark(sub);
+    }
+    s->tally.offered += cells * records;
+    s->pending += cells * records;
+}
+
+void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e)
+{
+    struct group *g = group_of_ref(s, e->group);
+    if (!g) { /* put before the hub heard that nobody is left */
+        bgw_blob_release(e->value);
+        return;
+    }
+    struct slot *slot = group_slot(g, e->part);
+    if (!slot)
+        slot = add_slot(s, g, e->part);
+    bool news = take_entry(slot, e);
+    if (!slot->heard) {
+        slot->heard = true;
+        ticket_slot_heard(slot);
+    }
+    if (news)
+        offer(s, slot, e->records);
+}

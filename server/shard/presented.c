@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * presented: versions that a client holds and that are above ours, of another epoch, or of a slot
+ * that we know nothing of yet. Hides the wait for a barrier and what ends it. Shard thread only.
+ * Invariant: while one applies to a cell and is not settled, no value of that cell is sent; so a
+ * client that presents versions never sees one go back inside an epoch.
+ *
+ *   ours reaches it                 sent as usual
+ *   barrier, still below it         sent under the connection's alias epoch
+ *   barrier, still another epoch    sent as it is: the client takes another epoch as new
+ *   no barrier for barrier_wait_ms  told as delayed (behind_client), which counts as an answer
+ */
+#include "core.h"
+
+#include <stdlib.h>
+
+#define PRESENTED_SPARE 4096u /* a session may hold two versions a key and so many more; beyond: bye 3501 */
+
+bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part part)
+{
+    if (part)
+        return slot->part == part;
+    const struct bgw_shard *s = sub->session->shard;
+    struct slot *usual = group_slot(sub->group, group_feed(s, sub->group)->default_part);
+    if (slot == usual)
+        return true;
+    if (usual && usual->value)
+        return false;
+    return slot->value && !group_has_value_beside(sub->group, slot);
+}
+
+struct presented *presented_of(const struct sub *sub, const struct cell *c)
+{
+    if (!sub->pend)
+        return NULL;
+    for (struct presented *p = sub->pend->presented; p; p = p->next) {
+        if (presented_names(sub, c->slot, p->part))
+            return p;
+    }
+    return NULL;
+}
+
+static void stop_waiting(struct presented *p)
+{
+    if (!p->ticket)
+        return;
+    BGW_ASSERT(p->sub->session->withheld > 0);
+    p->sub->session->withheld--;
+    bgw_list_remove(&p->of_shard);
+    p->ticket = 0;
+    p->labelled = false;
+}
+
+static void drop(struct presented *p)
+{
+    struct sub *sub = p->sub;
+    struct presented **at = &sub->pend->presented;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    stop_waiting(p);
+    BGW_ASSERT(sub->session->presented_count > 0);
+    sub->session->presented_count--;
+    free(p);
+}
+
+void presented_free_all(struct bgw_shard *s, struct sub *sub)
+{
+    (void)s;
+    while (sub->pend && sub->pend->presented)
+        drop(sub->pend->presented);
+}
+
+void presented_free_part(struct bgw_shard *s, struct sub *sub, bgw_part part)
+{
+    (void)s;
+    for (struct presented *p = sub->pend ? sub->pend->presented : NULL, *next; p; p = next) {
+        next = p->next;
+        if (p->part == part)
+            drop(p);
+    }
+    sub_trim_pend(sub);
+}
+
+bool presented_add(struct bgw_shard *s, struct sub *sub, const struct bgw_since *since)
+{
+    struct bgw_session *n = sub->session;
+    if (BGW_BUG("presented_version_ignored"))
+        return true;
+    presented_free_part(s, sub, since->part);
+    if (n->presented_count >= 2 * s->config.keys_per_session_max + PRESENTED_SPARE) {
+        session_bye(n, 3501, 0, "too_many_versions");
+        return true;
+    }
+    struct pend *pend = sub_pend(sub);
+    struct presented *p = pend ? calloc(1, sizeof(*p)) : NULL;
+    if (!p) {
+        sub_trim_pend(sub);
+        return false;
+    }
+    bgw_list_init(&p->of_shard);
+    p->sub = sub;
+    p->part = since->part;
+    p->version = since->version;
+    p->next = pend->presented;
+    pend->presented = p;
+    n->presented_count++;
+    return true;
+}
+
+static void wait_for_barrier(struct bgw_shard *s, struct presented *p, bool refresh)
+{
+    p->ticket = barrier_ask(s, refresh);
+    p->label_ms = s->now.mono_ms + s->config.barrier_wait_ms;
+    p->sub->session->withheld++;
+    bgw_list_push_back(&s->unlabelled, &p->of_shard);
+}
+
+static void settle(struct sub *sub, struct cell *c, struct presented *p, uint8_t flags)
+{
+    c->flags |= flags;
+    drop(p);
+    sub_trim_pend(sub);
+}
+
+bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, struct presented *p)
+{
+    const struct slot *slot = c->slot;
+    if (!slot->value) { /* there is nothing to withhold; the next value is judged again */
+        stop_waiting(p);
+        return false;
+    }
+    bool same_epoch = slot->version.epoch == p->version.epoch;
+    if (same_epoch && bgw_version_compare(slot->version, p->version) >= 0) {
+        settle(sub, c, p, CELL_SNAP);
+        return false;
+    }
+    if (p->ticket && p->ticket <= s->barrier_done) {
+        settle(sub, c, p, same_epoch ? CELL_SNAP | CELL_ALIAS : CELL_SNAP);
+        return false;
+    }
+    if (!p->ticket)
+        wait_for_barrier(s, p, !same_epoch);
+    return true;
+}
+
+static void mark_settled(const struct bgw_shard *s, const struct bgw_list *list)
+{
+    for (const struct bgw_list *at = list->next; at != list; at = at->next) {
+        struct presented *p = BGW_CONTAINER(at, struct presented, of_shard);
+        if (p->ticket <= s->barrier_done)
+            sub_mark(p->sub);
+    }
+}
+
+void presented_barrier_done(struct bgw_shard *s)
+{
+    mark_settled(s, &s->unlabelled);
+    mark_settled(s, &s->labelled);
+}
+
+int64_t presented_tick(struct bgw_shard *s)
+{
+    while (!bgw_list_empty(&s->unlabelled)) {
+        struct presented *p = BGW_CONTAINER(s->unlabelled.next, struct presented, of_shard);
+        if (p->label_ms > s->now.mono_ms)
+            return p->label_ms - s->now.mono_ms;
+        bgw_list_remove(&p->of_shard);
+        bgw_list_push_back(&s->labelled, &p->of_shard);
+        p->labelled = true;
+        sub_mark(p->sub);
+    }
+    return INT64_MAX;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * states: which words a key is called by, and state messages, one for all keys that are in the same
+ * state for the same reason. Called by the outbox after the updates of a write and by whoever revokes;
+ * shard thread only. Texts are as clients write them: `A` for a whole key's default part, `A/USD` for
+ * its other parts and for parts that were named.
+ */
+#include "core.h"
+
+/* Offsets, not slices: the buffer may move while it grows. */
+struct text_at {
+    size_t at, len;
+};
+
+static struct text_at append_text(struct bgw_buf *texts, const struct group *g, bgw_part part)
+{
+    char text[BGW_PART_MAX];
+    struct text_at t = {texts->len, 0};
+    bgw_buf_append(texts, group_key(g));
+    if (part) {
+        bgw_buf_append_byte(texts, '/');
+        bgw_buf_append(texts, bgw_slice_of(text, bgw_part_text(part, text)));
+    }
+    t.len = texts->len - t.at;
+    return t;
+}
+
+static void add_text(struct bgw_shard *s, size_t *count, struct text_at t)
+{
+    BGW_ASSERT(*count < s->slices_cap);
+    s->slices[(*count)++] = (struct bgw_slice){(const char *)(uintptr_t)t.at, t.len};
+}
+
+/* Texts have stopped growing: offsets become slices. */
+static void resolve(struct bgw_shard *s, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        s->slices[i].data = s->texts.data + (uintptr_t)s->slices[i].data;
+}
+
+/* A slot that is covered twice is told under both names. */
+static void add_cell_texts(struct bgw_shard *s, size_t *count, const struct sub *sub, const struct cell *c)
+{
+    bool usual = c->slot->part == group_feed(s, sub->group)->default_part;
+    if (sub->whole && usual)
+        add_text(s, count, append_text(&s->texts, sub->group, 0));
+    if (!(sub->whole && usual) || c->flags & CELL_NAMED)
+        add_text(s, count, append_text(&s->texts, sub->group, c->slot->part));
+}
+
+static const char *reason_text(const struct bgw_shard *s, const struct state_item *item)
+{
+    if (item->reason == BGW_REASON_NONE)
+        return NULL;
+    if (item->reason == BGW_REASON_NO_SUCH_KEY && group_feed(s, item->sub->group)->no_such_key_text)
+        return group_feed(s, item->sub->group)->no_such_key_text;
+    return bgw_reason_text((enum bgw_state_reason)item->reason);
+}
+
+static bool alike(const struct state_item *a, const struct state_item *b)
+{
+    return a->state == b->state && a->reason == b->reason && a->sub->group->feed == b->sub->group->feed;
+}
+
+/* One message for the first item and all that are like it; they are taken out. */
+static void encode_first(struct writing *w)
+{
+    struct bgw_shard *s = w->s;
+    struct state_item first = s->states[0];
+    size_t count = 0, kept = 0;
+    bgw_buf_clear(&s->texts);
+    for (size_t i = 0; i < w->state_count; i++) {
+        const struct state_item *item = &s->states[i];
+        if (!alike(item, &first)) {
+            s->states[kept++] = *item;
+            continue;
+        }
+        add_cell_texts(s, &count, item->sub, item->cell);
+        if (item->lag_ms > first.lag_ms)
+            first.lag_ms = item->lag_ms;
+    }
+    w->state_count = kept;
+    w->out->failed |= s->texts.failed;
+    if (s->texts.failed)
+        return;
+    resolve(s, count);
+    w->n->dialect->state(w->out, s->slices, count, (enum bgw_slot_state)first.state, reason_text(s, &first),
+                         first.lag_ms);
+}
+
+void states_encode(struct writing *w)
+{
+    while (w->state_count)
+        encode_first(w);
+}
+
+static void add_sub_texts(struct bgw_shard *s, size_t *count, const struct sub *sub)
+{
+    if (sub->whole)
+        add_text(s, count, append_text(&s->texts, sub->group, 0));
+    for (const struct cell *c = &sub->first; c; c = c->next) {
+        if (c->slot && c->flags & CELL_NAMED)
+            add_text(s, count, append_text(&s->texts, sub->group, c->slot->part));
+    }
+}
+
+/* In messages of bounded size: a sub's names stay together. */
+void revoked_encode(struct bgw_shard *s, struct bgw_session *n, struct sub *const *subs, size_t count, const char *reason)
+{
+    size_t i = 0;
+    while (i < count) {
+        size_t texts = 0;
+        bgw_buf_clear(&s->texts);
+        do {
+            add_sub_texts(s, &texts, subs[i++]);
+        } while (i < count && texts + sub_keys(subs[i]) <= COMMAND_KEYS_MAX);
+        struct bgw_buf *control = session_control_begin(n);
+        if (!control)
+            return;
+        control->failed |= s->texts.failed;
+        resolve(s, texts);
+        n->dialect->revoked(control, s->slices, texts, reason);
+        session_control_end(n);
+    }
+}
