@@ -101,7 +101,12 @@ static void turn_end(void *arg, struct bgw_now now)
     drain_turn(w);
     bgw_shard_flush(w->shard, now);
     bgw_conn_host_turn_end(&w->host);
-    w->tick_due_ms = now.mono_ms + bgw_shard_tick(w->shard, now);
+    int64_t wait_ms = bgw_shard_tick(w->shard, now);
+    if (wait_ms <= 0) { /* deadlines have made news: said now, not after another look at the sockets */
+        bgw_shard_flush(w->shard, now);
+        wait_ms = bgw_shard_tick(w->shard, now);
+    }
+    w->tick_due_ms = now.mono_ms + wait_ms;
     bgw_transport_turn_end(w->transport);
     size_t count = bgw_transport_count(w->transport);
     atomic_store_explicit(&w->connections, count, memory_order_relaxed);
