@@ -74,7 +74,9 @@ run_suite() {
     [ -z "${3:-}" ] || renice -n 19 -p "$BASHPID" >/dev/null
     say "suite $suite …"
     for preset in $(builds_of "$suite"); do
-        case " $broken " in *" $preset "*) echo "the $preset build failed" && status=1 ;; esac
+        # a file that only clang refuses is one failure of `unit`, not the end of it
+        [ "$preset" != clang ] || continue
+        case " $broken " in *" $preset "*) echo "the $preset build failed" ;; esac
     done >"$log"
     [ -s "$log" ] && status=1 || (cd "$TOP" && "suite_$suite") >>"$log" 2>&1 </dev/null || status=$?
     counts=$(last_counts "$log")
@@ -112,9 +114,15 @@ sum_up() {
 suite_lint() { box python3 -m tests.lint; }
 
 suite_unit() {
-    local status=0
-    box tests/run/unit.sh build/asan 1 || status=1 # 1: the clang build, which would have stopped us
-    return $status
+    # shellcheck disable=SC2154 # run_suite's
+    case " $broken " in
+        *" clang "*)
+            box tests/run/unit.sh build/asan 0 1
+            echo "the clang build failed: $LOGS/build-clang.log"
+            return 1
+            ;;
+        *) box tests/run/unit.sh build/asan 1 0 ;;
+    esac
 }
 
 suite_tsan() { box tests/run/unit.sh build/tsan; }

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# unit.sh BUILD-DIR [MORE]: runs every program named in BUILD-DIR/unit-tests, as many at once as
-# there are cores, and adds up their `N passed, N failed` lines; MORE checks passed before.
+# unit.sh BUILD-DIR [PASSED FAILED]: runs every program named in BUILD-DIR/unit-tests, as many at
+# once as there are cores, and adds up their `N passed, N failed` lines, and those given.
 set -u
-build=$1 more=${2:-0}
+build=$1 passed=${2:-0} failed=${3:-0}
 out=$build/unit-logs
 rm -rf "$out" && mkdir -p "$out"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:detect_stack_use_after_return=1}"
@@ -26,5 +26,5 @@ while read -r name; do
     echo "$name: $counts"
 done <"$build/unit-tests" | tee "$out/.all"
 
-awk -v passed="$more" '/^unit_[A-Za-z0-9_]*: [0-9]+ passed, [0-9]+ failed$/ { passed += $2; failed += $4 }
+awk -v passed="$passed" -v failed="$failed" '/^unit_[A-Za-z0-9_]*: [0-9]+ passed, [0-9]+ failed$/ { passed += $2; failed += $4 }
     END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 }' "$out/.all"
