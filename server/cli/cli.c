@@ -36,7 +36,8 @@ static void print_help(FILE *to)
     fprintf(to, "  %-9s %s\n", "help", "this text, or `bgw help COMMAND`");
     fprintf(to, "\nStart here:\n"
                 "  bgw serve --demo                 a gateway with a broker, a ledger and a page\n"
-                "  bgw sub demo:0001 --demo         watch an account of it\n"
+                "  bgw sub msisdn::2348100000001 --demo\n"
+                "                                   watch an account of it\n"
                 "  bgw COMMAND --help               what a command can do, with examples\n\n"
                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 a dependency cannot be "
                 "reached.\n");

@@ -306,7 +306,7 @@ const struct cli_command cli_sub = {
             "ACCOUNT/USD one. Values go to stdout, remarks about the connection to stderr. When the\n"
             "connection ends it comes back, and asks only for what it has not seen.\n\n"
             "Leaves with 1 when the gateway ends the session for good, and with 4 when none answers.",
-    .examples = "  bgw sub demo:0001 demo:0002 --demo\n"
+    .examples = "  bgw sub msisdn::2348100000001 msisdn::2348100000002 --demo\n"
                 "  bgw sub msisdn::2348100000001 --url ws://gateway:5851/ws --token-file token.jwt\n"
                 "  bgw sub savings-7/USD --once --json --token \"$TOKEN\" | jq .\n",
     .run = run_sub,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sub_view: hides the native dialect's server messages from cmd_sub.c. Never shows a balance without
- * its freshness: a value is fresh until a `state` says otherwise. What it does not know is ignored,
- * as the protocol asks of clients.
+ * its freshness: on a connection a value is fresh until a `state` says otherwise, and then what was
+ * said holds until the next `state`. What it does not know is ignored, as the protocol asks of clients.
  */
 #include "sub_view.h"
 
@@ -33,6 +33,8 @@ void view_connected(struct view *v)
     v->bye_code = 0;
     v->retry_ms = 0;
     v->granted = v->denied = 0;
+    for (size_t i = 0; i < v->slot_count; i++)
+        v->slots[i].state[0] = '\0'; /* a connection begins with nothing told */
 }
 
 /* ---- memory ---- */
@@ -54,7 +56,7 @@ static struct view_slot *slot_of(struct view *v, struct bgw_slice key, struct bg
     if (v->slot_count == VIEW_SLOTS_MAX || key.len > BGW_KEY_MAX || part.len > BGW_PART_MAX)
         return NULL;
     struct view_slot *s = &v->slots[v->slot_count++];
-    *s = (struct view_slot){.state = "fresh"};
+    *s = (struct view_slot){0};
     copy(s->key, sizeof(s->key), key);
     copy(s->part, sizeof(s->part), part);
     return s;
@@ -65,6 +67,50 @@ void view_remember(struct view *v, struct bgw_slice key, struct bgw_slice part, 
     struct view_slot *s = slot_of(v, key, part);
     if (s)
         copy(s->version, sizeof(s->version), version);
+}
+
+/* A value ends "unknown" and "removed" by itself. */
+static bool holds_with_a_value(struct view_slot *s)
+{
+    if (strcmp(s->state, "unknown") == 0 || strcmp(s->state, "removed") == 0)
+        s->state[0] = '\0';
+    return s->state[0] != '\0';
+}
+
+/* What may be believed of a slot that has a value: its own name's state, else that of the whole key. */
+static const char *state_of(struct view *v, struct view_slot *s)
+{
+    if (!s || holds_with_a_value(s))
+        return s ? s->state : "fresh";
+    for (size_t i = 0; i < v->slot_count; i++) {
+        struct view_slot *whole = &v->slots[i];
+        if (!*whole->part && strcmp(whole->key, s->key) == 0)
+            return holds_with_a_value(whole) ? whole->state : "fresh";
+    }
+    return "fresh";
+}
+
+/* A removed slot's version is of no use any more; without its currency's name all of the key are dropped. */
+static void forget_versions(struct view *v, struct bgw_slice key, struct bgw_slice part)
+{
+    for (size_t i = 0; i < v->slot_count; i++) {
+        struct view_slot *s = &v->slots[i];
+        if (bgw_slice_eq(bgw_slice_str(s->key), key) &&
+            (part.len == 0 || bgw_slice_eq(bgw_slice_str(s->part), part)))
+            s->version[0] = '\0';
+    }
+}
+
+static void remember_state(struct view *v, const char *word, const char *state)
+{
+    const char *slash = strchr(word, '/');
+    struct bgw_slice key = bgw_slice_of(word, slash ? (size_t)(slash - word) : strlen(word));
+    struct bgw_slice part = bgw_slice_str(slash ? slash + 1 : "");
+    struct view_slot *s = slot_of(v, key, part);
+    if (s)
+        copy(s->state, sizeof(s->state), bgw_slice_str(state));
+    if (strcmp(state, "removed") == 0)
+        forget_versions(v, key, part);
 }
 
 /* Is this slot what the user's word ("A" or "A/USD") asks for. */
@@ -188,10 +234,8 @@ static void show_entry(struct view *v, const struct bgw_json *entry)
     text_of(entry, "v", version);
     text_of(&d, "currency", part);
     struct view_slot *s = slot_of(v, bgw_slice_str(key), bgw_slice_str(part));
-    if (s) {
+    if (s)
         copy(s->version, sizeof(s->version), bgw_slice_str(version));
-        s->state = "fresh"; /* a `state` follows where it is not */
-    }
     v->updates++;
     if (v->json)
         return;
@@ -199,7 +243,8 @@ static void show_entry(struct view *v, const struct bgw_json *entry)
     text_of(&d, "pendingMinor", pending);
     text_of(&d, "deltaMinor", delta);
     text_of(entry, "merged", merged);
-    fprintf(v->out, "%s  %-24s %s %14s  fresh    %s", clock_text(when), key, part, minor, version);
+    fprintf(v->out, "%s  %-24s %s %14s  %-7s  %s", clock_text(when), key, part, minor,
+            state_of(v, s), version);
     if (*delta)
         fprintf(v->out, "  %s%s", *delta == '-' ? "" : "+", delta);
     if (*pending && strcmp(pending, "0") != 0)
@@ -247,6 +292,7 @@ static void show_state(struct view *v, const char *key, const void *arg)
 {
     const struct state_text *t = arg;
     char when[16];
+    remember_state(v, key, t->state);
     if (v->json)
         return;
     fprintf(v->out, "%s  %-24s is %s", clock_text(when), key, t->state);

@@ -13,9 +13,12 @@
 
 #define VIEW_SLOTS_MAX 4096 /* more are shown but not remembered: a reconnect sends their snapshots again */
 
+#define VIEW_STATE_MAX 16
+
+/* `part` empty: what was told of "A" as such, that is of its default currency, which we do not know */
 struct view_slot {
     char key[BGW_KEY_MAX + 1], part[BGW_PART_MAX + 1], version[BGW_VERSION_TEXT_MAX];
-    const char *state;
+    char state[VIEW_STATE_MAX]; /* told under exactly this name on this connection; empty: nothing */
 };
 
 enum view_next { VIEW_GO, VIEW_BYE };

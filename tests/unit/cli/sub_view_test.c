@@ -99,6 +99,57 @@ TEST(states_are_told_with_reason_and_age)
     end();
 }
 
+/* The last line that was shown. */
+static const char *last_line(void)
+{
+    const char *p = out_text + strlen(out_text) - 1;
+    while (p > out_text && p[-1] != '\n')
+        p--;
+    return p;
+}
+
+#define STATE(key, state) "{\"ev\":\"state\",\"keys\":[\"" key "\"],\"state\":\"" state "\"}"
+
+TEST(a_state_holds_for_later_values_until_the_next_one)
+{
+    begin(false);
+    tell(UPD("A", "e.1", "NGN", "\"minor\":\"5\""));
+    CHECK(strstr(last_line(), "fresh"));
+    tell(STATE("A", "delayed"));
+    tell(UPD("A", "e.2", "NGN", "\"minor\":\"6\""));
+    CHECK(strstr(last_line(), "delayed"));
+    tell(STATE("A/USD", "stale"));
+    tell(UPD("A", "e.3", "USD", "\"minor\":\"6\""));
+    CHECK(strstr(last_line(), "stale"));
+    tell(STATE("A", "fresh"));
+    tell(UPD("A", "e.4", "NGN", "\"minor\":\"7\""));
+    CHECK(strstr(last_line(), "fresh"));
+    end();
+}
+
+TEST(a_value_ends_unknown_and_removed_and_a_new_connection_ends_every_state)
+{
+    begin(false);
+    tell(STATE("A", "unknown"));
+    tell(UPD("A", "e.1", "NGN", "\"minor\":\"5\""));
+    CHECK(strstr(last_line(), "fresh"));
+    tell(STATE("A", "stale"));
+    view_connected(&view);
+    tell(UPD("A", "e.2", "NGN", "\"minor\":\"5\""));
+    CHECK(strstr(last_line(), "fresh"));
+    end();
+}
+
+TEST(the_version_of_a_removed_slot_is_not_presented_again)
+{
+    begin(false);
+    const char *keys[] = {"A"};
+    tell(UPD("A", "e.1", "NGN", "\"minor\":\"5\""));
+    tell(STATE("A", "removed"));
+    check_sub(keys, 1, "{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{}}");
+    end();
+}
+
 TEST(live_denials_and_goodbyes_are_noted)
 {
     begin(false);
