@@ -28,7 +28,9 @@
 #define GROUPS_MAX (1u << 22)   /* a shard's keys; beyond: a new key is denied as too_many_keys */
 #define SUBS_MAX (1u << 26)     /* a shard's subscriptions; beyond: denied the same way */
 #define CELLS_MAX (1u << 27)    /* further parts of keys; beyond: the session ends with 3013 */
-#define TICKETS_MAX 256u        /* a session's subscribes without `live`; beyond: err too_many_keys, reading chokes at half */
+/* A session's subscribes without `live`, and the keys in them (keys_per_session_max and one command more). Beyond either:
+ * err too_many_keys; reading chokes at half. */
+#define TICKETS_MAX 256u
 #define RESUME_HASHES_MAX 64
 #define RESUME_TEXT_MAX 768
 #define STRIKES_MAX 10
@@ -184,7 +186,7 @@ struct extra {
     struct bgw_buf control;
     size_t control_began;     /* where the reply being appended starts */
     struct ticket *tickets, **tickets_tail;
-    uint32_t ticket_count;
+    uint32_t ticket_count, waiting_keys;
     uint32_t interval_ms;     /* max_hz; 0 none */
     int64_t bytes_s, tokens;  /* max_bytes_s; 0 none */
     int64_t refilled_ms;

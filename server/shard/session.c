@@ -94,8 +94,10 @@ void session_control_end(struct bgw_session *n)
 
 bool bgw_session_choked(const struct bgw_session *n)
 {
+    const struct bgw_shard_config *c = &n->shard->config;
     const struct extra *x = n->extra;
-    return x && (x->control.len > n->shard->config.control_bytes_max / 2 || x->ticket_count > TICKETS_MAX / 2);
+    return x && (x->control.len > c->control_bytes_max / 2 || x->ticket_count > TICKETS_MAX / 2 ||
+                 x->waiting_keys > (c->keys_per_session_max + COMMAND_KEYS_MAX) / 2);
 }
 
 /* ---- ending ---- */

@@ -68,27 +68,31 @@ static struct slot *want_slot(const struct entry *e, struct group *g)
     return slot;
 }
 
-static bool cover_all(const struct entry *e, struct sub *sub)
+/* A slot that the session follows already under another key is an answer to this one too: it is told again. */
+static struct cell *cover_slot(const struct entry *e, struct sub *sub, struct slot *slot, bool fresh)
 {
-    for (struct slot *slot = &sub->group->first; slot; slot = slot->next) {
-        if (!sub_cell(sub, slot) && !sub_add_cell(e->s, sub, slot))
+    struct cell *c = sub_cell(sub, slot);
+    if (!c)
+        return sub_add_cell(e->s, sub, slot);
+    if (fresh)
+        c->flags |= CELL_SNAP | CELL_RETELL;
+    return c;
+}
+
+static bool cover(const struct entry *e, struct sub *sub, struct slot *slot, bool fresh)
+{
+    if (e->key->part) {
+        struct cell *c = cover_slot(e, sub, slot, fresh);
+        if (c)
+            c->flags |= CELL_NAMED;
+        return c;
+    }
+    sub->whole = true;
+    for (struct slot *each = &sub->group->first; each; each = each->next) {
+        if (!cover_slot(e, sub, each, fresh))
             return false;
     }
     return true;
-}
-
-static bool cover(const struct entry *e, struct sub *sub, struct slot *slot)
-{
-    if (!e->key->part) {
-        sub->whole = true;
-        return cover_all(e, sub);
-    }
-    struct cell *c = sub_cell(sub, slot);
-    if (!c)
-        c = sub_add_cell(e->s, sub, slot);
-    if (c)
-        c->flags |= CELL_NAMED;
-    return c;
 }
 
 static bool covered(const struct entry *e, struct sub *sub)
@@ -123,7 +127,7 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
     if (!pend)
         return undo(e, g, sub);
     uint32_t before = sub_keys(sub);
-    bool done = cover(e, sub, slot);
+    bool done = cover(e, sub, slot, fresh);
     uint32_t more = sub_keys(sub) - before; /* counted even if it failed half way: freeing counts back */
     e->n->key_count += more;
     e->s->key_count += more;
@@ -167,7 +171,9 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, st
     if (!feed)
         return;
     struct extra *x = session_extra(n);
-    struct ticket *t = x && x->ticket_count < TICKETS_MAX ? ticket_create(n, id, count) : NULL;
+    bool room = x && x->ticket_count < TICKETS_MAX &&
+                x->waiting_keys + count <= s->config.keys_per_session_max + COMMAND_KEYS_MAX;
+    struct ticket *t = room ? ticket_create(n, id, count) : NULL;
     if (!t) {
         session_error(n, true, id, "too_many_keys", "too many subscribes are not answered yet: wait for their live");
         return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ticket: a sub command from its arrival to its `live`. Hides when it may be answered: at once, or,
- * where a key presented something that could make it `current`, when the hub has been heard on each
- * such key. Shard thread only. Invariants: a command gets one reply; its `live` comes after the reply
+ * ticket: a sub command from its arrival to its `live`. Hides when it is answered: at once, or, where
+ * a key presented something that could make it `current`, in the first write after the hub has been
+ * heard on each such key. Shard thread only. Invariants: a command gets one reply; its `live` comes after the reply
  * and after the last of its keys has been answered and encoded; until the reply its subs are held.
  */
 #include "core.h"
@@ -247,6 +247,16 @@ static bool keep(struct ticket *t)
     return true;
 }
 
+static bool any_evidence(const struct ticket *t)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (t->keys[i].evidence)
+            return true;
+    }
+    return false;
+}
+
+/* `current` is decided when it is written, not when it was asked: a slow socket must not make it untrue. */
 void ticket_start(struct bgw_shard *s, struct ticket *t)
 {
     struct bgw_session *n = t->session;
@@ -254,13 +264,15 @@ void ticket_start(struct bgw_shard *s, struct ticket *t)
     *x->tickets_tail = t;
     x->tickets_tail = &t->next;
     x->ticket_count++;
-    if (t->unheard && !keep(t)) { /* no memory to wait with: answered from what is known now */
-        for (uint32_t i = 0; i < t->count; i++)
-            t->keys[i].unheard = false;
-        t->unheard = 0;
+    x->waiting_keys += t->count;
+    if (any_evidence(t) && keep(t)) {
+        session_mark_urgent(n);
+        return;
     }
-    if (t->unheard == 0)
-        reply(s, t);
+    for (uint32_t i = 0; i < t->count; i++)
+        t->keys[i].unheard = false; /* or there was no memory to wait with: answered from what is known now */
+    t->unheard = 0;
+    reply(s, t);
     session_mark(n);
 }
 
@@ -314,6 +326,7 @@ static void unlink_ticket(struct extra *x, struct ticket **at)
     if (x->tickets_tail == &t->next)
         x->tickets_tail = at;
     x->ticket_count--;
+    x->waiting_keys -= t->count;
     free(t->late);
     free(t);
 }
