@@ -363,6 +363,10 @@ static void grow(struct bgw_kafka_source *s)
     memcpy(positions, s->positions, (size_t)s->count * sizeof(*positions));
     memcpy(lost, s->lost, (size_t)s->count * sizeof(*lost));
     remember(s, &n, positions, lost);
+    for (int32_t i = 0; i < n.count; i++) {
+        if (lost[i] != HAS_POSITION)
+            bgw_hub_on_gap(s->hub, s->feed, i, bgw_loop_now(s->loop));
+    }
     post(s, &done);
 }
 
