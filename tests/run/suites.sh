@@ -164,7 +164,7 @@ suite_integration() {
     BGW_BIN=$TOP/build/asan/bin/bgw BGW_RELEASE_BIN=$TOP/build/release/bin/bgw \
     BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-        box "$(venv)/bin/python" -m pytest tests/integration -q -rs --durations=10 | tee "$out" || status=$?
+        box "$(venv)/bin/python" -m pytest tests/integration -q -rfEs --durations=10 | tee "$out" || status=$?
     # pytest: "3 failed, 40 passed, 1 skipped, 1 error in 61.2s"
     tail -n 1 "$out" | awk '{
         for (i = 2; i <= NF; i++) {
