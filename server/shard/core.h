@@ -291,7 +291,7 @@ struct group *group_find(const struct bgw_shard *s, uint8_t feed, const struct t
 struct group *group_create(struct bgw_shard *s, uint8_t feed, struct tenant *tenant, struct bgw_slice key, bgw_part part);
 struct group *group_of_ref(const struct bgw_shard *s, uint64_t ref);
 struct slot *group_slot(struct group *g, bgw_part part);
-struct slot *group_add_slot(struct group *g, bgw_part part); /* NULL without memory */
+struct slot *group_add_slot(struct group *g, bgw_part part); /* for slot_add alone */
 void group_want(struct bgw_shard *s, struct group *g, struct slot *slot); /* the hub is to be asked, if it has not been */
 void group_attach(struct group *g, struct sub *sub);
 void group_detach(struct bgw_shard *s, struct sub *sub); /* the last one out: UNWATCH */
@@ -318,6 +318,7 @@ struct sub *sub_find(const struct bgw_session *n, const struct group *g);
 struct sub *sub_create(struct bgw_shard *s, struct bgw_session *n, struct group *g);
 struct cell *sub_cell(struct sub *sub, const struct slot *slot);
 struct cell *sub_add_cell(struct bgw_shard *s, struct sub *sub, struct slot *slot); /* NULL without memory */
+struct slot *slot_add(struct bgw_shard *s, struct group *g, bgw_part part); /* with cells for whole keys; NULL without memory */
 void sub_drop_cell(struct bgw_shard *s, struct sub *sub, struct cell *c, enum bgw_metric why);
 bool sub_empty(const struct sub *sub);
 void sub_free(struct bgw_shard *s, struct sub *sub, enum bgw_metric why); /* why: one of UPDATES_ABANDONED_* */

@@ -44,20 +44,6 @@ static bool take_entry(struct slot *slot, const struct bgw_relay_entry *e)
     return news;
 }
 
-/* A part that was not known before: whole-key subscribers get a cell for it. */
-static struct slot *add_slot(struct bgw_shard *s, struct group *g, bgw_part part)
-{
-    struct slot *slot = group_add_slot(g, part);
-    /* without memory for what subscribers were promised there is nothing honest left to do */
-    BGW_ASSERT(slot);
-    for (struct bgw_list *at = g->subs.next; at != &g->subs; at = at->next) {
-        struct sub *sub = BGW_CONTAINER(at, struct sub, of_group);
-        if (sub->whole && !sub_add_cell(s, sub, slot))
-            session_bye(sub->session, 3013, 0, "no_memory");
-    }
-    return slot;
-}
-
 static void offer(struct bgw_shard *s, struct slot *slot, uint32_t records)
 {
     struct bgw_list *subs = &slot->group->subs;
@@ -83,7 +69,9 @@ void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e)
     }
     struct slot *slot = group_slot(g, e->part);
     if (!slot)
-        slot = add_slot(s, g, e->part);
+        slot = slot_add(s, g, e->part);
+    /* without memory for what subscribers were promised there is nothing honest left to do */
+    BGW_ASSERT(slot);
     bool news = take_entry(slot, e);
     if (!slot->heard) {
         slot->heard = true;

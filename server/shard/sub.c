@@ -119,6 +119,20 @@ struct cell *sub_add_cell(struct bgw_shard *s, struct sub *sub, struct slot *slo
     return c;
 }
 
+/* A part that was not known before: whole-key subscribers get a cell for it, whoever named it. */
+struct slot *slot_add(struct bgw_shard *s, struct group *g, bgw_part part)
+{
+    struct slot *slot = group_add_slot(g, part);
+    if (!slot)
+        return NULL;
+    for (struct bgw_list *at = g->subs.next; at != &g->subs; at = at->next) {
+        struct sub *sub = BGW_CONTAINER(at, struct sub, of_group);
+        if (sub->whole && !sub_add_cell(s, sub, slot))
+            session_bye(sub->session, 3013, 0, "no_memory");
+    }
+    return slot;
+}
+
 static void abandon(struct bgw_shard *s, struct cell *c, enum bgw_metric why)
 {
     uint32_t pending = cell_pending(c);

@@ -15,6 +15,7 @@ struct entry {
     const struct bgw_feed *feed;
     const struct bgw_sub_key *key;
     struct waiter *w;
+    bool by_token; /* the command presents no versions: what the resume token says may stand for them */
 };
 
 static const struct bgw_feed *feed_named(const struct bgw_shard *s, struct bgw_slice name)
@@ -62,7 +63,7 @@ static struct slot *want_slot(const struct entry *e, struct group *g)
     bgw_part part = e->key->part ? e->key->part : e->feed->default_part;
     struct slot *slot = group_slot(g, part);
     if (!slot)
-        slot = group_add_slot(g, part);
+        slot = slot_add(e->s, g, part);
     if (slot)
         group_want(e->s, g, slot);
     return slot;
@@ -139,7 +140,7 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
     }
     waiter_attach(e->w, pend, sub);
     e->w->fresh = fresh;
-    e->w->evidence = e->key->since_count > 0 || (fresh && e->n->extra && e->n->extra->resume_count > 0);
+    e->w->evidence = e->key->since_count > 0 || (fresh && e->by_token);
     e->w->unheard = e->w->evidence && !slot->heard;
     e->w->ticket->unheard += e->w->unheard;
     sub_mark(sub);
@@ -162,6 +163,16 @@ static const char *subscribe(const struct entry *e)
     return g ? join(e, g, sub, fresh) : "too_many_keys";
 }
 
+/* A client that presents versions presents all it holds: keys without one are not held, whatever an older token says. */
+static bool presents_by_token(const struct bgw_session *n, const struct bgw_sub_key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].since_count)
+            return false;
+    }
+    return n->extra && n->extra->resume_count > 0;
+}
+
 void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, struct bgw_slice feed_name,
                      const struct bgw_sub_key *keys, size_t count)
 {
@@ -178,8 +189,9 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, st
         session_error(n, true, id, "too_many_keys", "too many subscribes are not answered yet: wait for their live");
         return;
     }
+    bool by_token = presents_by_token(n, keys, count);
     for (size_t i = 0; i < count; i++) {
-        struct entry e = {s, n, feed, &keys[i], &t->keys[i]};
+        struct entry e = {s, n, feed, &keys[i], &t->keys[i], by_token};
         e.w->text = keys[i].text;
         e.w->part = keys[i].part;
         e.w->since = keys[i].since;

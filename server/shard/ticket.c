@@ -107,13 +107,36 @@ static bool cell_presented(const struct waiter *w, struct cell *c)
         return since;
     if (since)
         return bgw_version_equal(since->version, c->slot->version);
-    return w->fresh && resume_has(w->sub->session, slot_hash(c->slot));
+    return w->fresh && w->evidence && resume_has(w->sub->session, slot_hash(c->slot));
+}
+
+/* The cell of this key that a presented version speaks of. */
+static struct cell *since_cell(const struct waiter *w, const struct bgw_since *since)
+{
+    for (struct cell *c = cell_first(w->sub); c; c = c->next) {
+        if (covers(w, c) && presented_names(w->sub, c->slot, since_part(w, since)))
+            return c;
+    }
+    return NULL;
+}
+
+/* The client may hold a slot that we know nothing of: then its key is not current as a whole. */
+static bool all_known(const struct waiter *w)
+{
+    for (uint32_t i = 0; i < w->since_count; i++) {
+        const struct cell *c = since_cell(w, &w->since[i]);
+        if (!c || !c->slot->value)
+            return false;
+    }
+    return true;
 }
 
 /* Every slot of the key that has a value must be the one that was presented; else all are sent. */
 static bool key_current(const struct waiter *w)
 {
     bool any = false;
+    if (!all_known(w))
+        return false;
     for (struct cell *c = cell_first(w->sub); c; c = c->next) {
         if (!covers(w, c))
             continue;
@@ -163,9 +186,7 @@ static void keep_presented(struct bgw_shard *s, const struct waiter *w)
 {
     for (uint32_t i = 0; i < w->since_count && w->sub; i++) {
         struct bgw_since since = {since_part(w, &w->since[i]), w->since[i].version};
-        struct cell *target = NULL;
-        for (struct cell *c = cell_first(w->sub); c && !target; c = c->next)
-            target = covers(w, c) && presented_names(w->sub, c->slot, since.part) ? c : NULL;
+        struct cell *target = since_cell(w, &w->since[i]);
         if (target)
             target->flags |= CELL_SNAP;
         else if (w->part && since.part != w->part)
