@@ -61,7 +61,11 @@ static void sent_reply(struct client *c, struct sim_message *m)
             bool covered = text.len == 2 || text.data[3] == (p ? 'U' : 'N');
             if (!covered || !rig->applied_has[slot])
                 continue;
-            if (!h->has || !bgw_version_equal(h->version, rig->applied[slot]))
+            /* Decided a moment ago: a newer value may be pending by now, an older one or none never. What is called
+             * current wrongly shows at the next mark, for `sent` is then not what was applied. */
+            bool newer = h->has && h->version.epoch == rig->applied[slot].epoch &&
+                         bgw_version_compare(h->version, rig->applied[slot]) > 0;
+            if (!h->has || newer)
                 sim_fail(w, "client %d: slot %d is called current, but it is not", c->index, slot);
             sim_checks[CHECKED_current_is_newest]++;
             h->sent = h->version;
@@ -215,8 +219,11 @@ static void read_reply(struct client *c, struct sim_message *m)
     p->replied = true;
     for (char tag; sim_list_next(&m->list, &tag, &text);) {
         int account = text.data[1] - '0', part = text.len == 2 ? -1 : text.data[3] == 'U';
+        int bit = account * 3 + part + 1;
         if (tag == 'd')
-            p->keys &= ~(1u << (account * 3 + part + 1));
+            p->keys &= ~(1u << bit);
+        else if (m->id > c->ended_by[bit])
+            c->covered_by[bit] = m->id;
         if (tag != 'c')
             continue;
         for (int q = 0; q < PARTS; q++) {
@@ -240,18 +247,39 @@ static void read_live(struct client *c, const struct sim_message *m)
     p->used = false;
 }
 
+/* In the order of the replies, not of the commands: a later subscribe does not save what an earlier unsub ended. */
+static void end_cover(struct client *c, uint32_t keys, uint64_t by)
+{
+    for (int bit = 0; bit < ACCOUNTS * 3; bit++) {
+        if (!(keys & (1u << bit)))
+            continue;
+        c->ended_by[bit] = by;
+        if (c->covered_by[bit] < by)
+            c->covered_by[bit] = 0;
+    }
+}
+
 static void forget_uncovered(struct client *c, int account)
 {
+    const uint64_t *covered = &c->covered_by[account * 3];
     for (int q = 0; q < PARTS; q++) {
-        int slot = account * PARTS + q;
-        if (c->want_whole[account] || c->want_part[slot])
+        struct held *h = &c->held[account * PARTS + q];
+        if (covered[0] || covered[1 + q])
             continue;
-        c->held[slot].hash = 0;
-        c->held[slot].contiguous = c->held[slot].sent_has = c->held[slot].state_known = false;
+        h->hash = 0;
+        h->contiguous = h->sent_has = h->state_known = false;
         c->key_answered &= ~(1u << (account * 3 + 1 + q));
     }
-    if (!c->want_whole[account])
+    if (!covered[0])
         c->key_answered &= ~(1u << (account * 3));
+}
+
+/* What was given up or taken away is no longer owed to the subscribes before. */
+static void no_longer_owed(struct client *c, uint32_t keys, uint64_t by)
+{
+    for (int i = 0; i < PENDING_MAX; i++)
+        if (c->pending[i].is_sub && c->pending[i].id < by)
+            c->pending[i].keys &= ~keys;
 }
 
 static void read_ok(struct client *c, const struct sim_message *m)
@@ -259,8 +287,12 @@ static void read_ok(struct client *c, const struct sim_message *m)
     struct pending *p = pending_of(c, m->id);
     if (!p)
         return;
-    if (p->is_unsub)
+    c->last_ok = p->id;
+    if (p->is_unsub) {
+        no_longer_owed(c, p->keys, p->id);
+        end_cover(c, p->keys, p->id);
         forget_uncovered(c, (__builtin_ctz(p->keys)) / 3);
+    }
     p->used = p->is_sub;
 }
 
@@ -269,12 +301,15 @@ static void read_revoked(struct client *c, struct sim_message *m)
     struct bgw_slice text;
     for (char tag; sim_list_next(&m->list, &tag, &text);) {
         int account = text.data[1] - '0';
+        uint32_t keys = 7u << (account * 3);
+        no_longer_owed(c, keys, c->last_ok);
+        end_cover(c, keys, c->last_ok);
+        forget_uncovered(c, account);
+        if (c->grants & (1u << account))
+            continue; /* granted again meanwhile, and perhaps subscribed again */
         c->want_whole[account] = false;
         for (int q = 0; q < PARTS; q++)
             c->want_part[account * PARTS + q] = false;
-        forget_uncovered(c, account);
-        for (int i = 0; i < PENDING_MAX; i++) /* what was taken away is no longer owed */
-            c->pending[i].keys &= c->pending[i].is_sub ? ~(7u << (account * 3)) : ~0u;
     }
 }
 
@@ -288,9 +323,25 @@ static void read_mark(struct client *c, const struct sim_message *m)
     memcpy(c->resume, m->text2.data, c->resume_len);
 }
 
+static void trace(struct client *c, struct sim_message m)
+{
+    char items[512] = "";
+    struct bgw_slice text;
+    size_t n = 0;
+    for (char tag; sim_list_next(&m.list, &tag, &text) && n < sizeof(items) - 32;)
+        n += (size_t)snprintf(items + n, sizeof(items) - n, " %c:%.*s", tag, (int)text.len, text.data);
+    sim_trace(c->world, "client %d reads %c id %llu %.*s part %x v %llx.%llu.%llu minor %lld merged %llu snap %d state %d%s",
+              c->index, m.kind, (unsigned long long)m.id, m.kind == 'M' ? 0 : (int)m.text.len, m.text.data, m.part,
+              (unsigned long long)m.version.epoch & 0xffff, (unsigned long long)m.version.seq,
+              (unsigned long long)m.version.read, (long long)m.minor, (unsigned long long)m.merged, m.snap, m.state,
+              items);
+}
+
 void check_read(struct client *c, const struct sim_message *message)
 {
     struct sim_message m = *message;
+    if (c->world->verbose)
+        trace(c, m);
     switch (m.kind) {
     case 'U': read_update(c, &m); break;
     case 'S': read_state(c, &m); break;

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define RESUME_ONLY_PERCENT 0
+
 static struct rig *rig_of(struct client *c)
 {
     return &c->world->replicas[c->replica].rigs[c->rig];
@@ -45,6 +47,9 @@ void client_connect(struct client *c, int replica)
     c->connected = true;
     c->blocked = c->hung_up = c->slow = c->rated = c->hello_seen = false;
     c->key_answered = 0;
+    memset(c->covered_by, 0, sizeof(c->covered_by));
+    memset(c->ended_by, 0, sizeof(c->ended_by));
+    c->last_ok = 0;
     for (int s = 0; s < SLOTS; s++) {
         struct held *h = &c->held[s];
         h->hash = 0;
@@ -72,7 +77,7 @@ void client_connect(struct client *c, int replica)
         bgw_session_hello(shard, c->session, first_message ? &claims : NULL, resume, w->now);
     bgw_claims_deinit(&claims);
     sim_trace(w, "client %d connects to replica %d shard %d", c->index, replica, c->rig);
-    client_subscribe(c, resume.len && sim_chance(w, 30));
+    client_subscribe(c, resume.len && sim_chance(w, RESUME_ONLY_PERCENT));
 }
 
 void client_cut(struct client *c)
@@ -140,6 +145,7 @@ void client_subscribe(struct client *c, bool resume_only)
         }
     }
     p->answered = c->key_answered & p->keys;
+    sim_trace(c->world, "client %d sub %llu keys %x answered %x", c->index, (unsigned long long)p->id, p->keys, p->answered);
     bgw_shard_set_now(rig_of(c)->shard, c->world->now);
     bgw_session_sub(rig_of(c)->shard, c->session, p->id, BGW_SLICE("balance"), keys, n);
 }
@@ -169,6 +175,7 @@ static void unsubscribe(struct client *c)
     p->keys = key_bit(a, part);
     *want = false;
     sim_faults[FAULT_unsubscribed]++;
+    sim_trace(w, "client %d unsub %llu keys %x", c->index, (unsigned long long)p->id, p->keys);
     name_key(&key, text, a, part);
     bgw_session_unsub(rig_of(c)->shard, c->session, p->id, BGW_SLICE("balance"), &key, 1);
 }
@@ -184,6 +191,7 @@ void client_refresh(struct client *c)
     c->expires_wall_ms = w->now.wall_ms + (w->quiet ? 10000000 : 500 + (int64_t)sim_rand(w, 60000));
     c->grants = w->quiet ? (1u << ACCOUNTS) - 1 : c->grants ^ (1u << sim_rand(w, ACCOUNTS));
     sim_faults[FAULT_grants_changed]++;
+    sim_trace(w, "client %d refresh %llu grants %x", c->index, (unsigned long long)p->id, c->grants);
     claims_of(c, &claims);
     bgw_session_refresh(rig_of(c)->shard, c->session, p->id, &claims);
     bgw_claims_deinit(&claims);

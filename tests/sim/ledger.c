@@ -106,6 +106,7 @@ void ledger_publish(struct world *w, int at_most)
         struct log_record r = record_of(w, c);
         append(w, &r);
         c->appended = true;
+        c->topic = (uint8_t)w->topic;
         at_most--;
         if (!w->quiet && r.has_v && sim_chance(w, 8)) {
             sim_faults[FAULT_record_duplicated]++;
@@ -126,7 +127,7 @@ void ledger_log_fault(struct world *w)
     }
     for (int tries = 0; tries < 20 && w->commit_count; tries++) {
         const struct commit *c = &w->commits[sim_rand(w, w->commit_count)];
-        if (!c->appended || !w->with_v[c->slot / PARTS])
+        if (!c->appended || c->topic != w->topic || !w->with_v[c->slot / PARTS])
             continue;
         struct log_record r = record_of(w, c);
         append(w, &r);

@@ -75,7 +75,7 @@ struct topic { /* one life of the topic: an epoch */
 };
 
 struct commit { /* something the ledger did to a slot; minor is unique in the world */
-    uint8_t slot;
+    uint8_t slot, topic; /* topic: the life of it that tells of this */
     bool removed, appended;
     uint64_t v;
     int64_t minor, wall_ms;
@@ -161,6 +161,8 @@ struct client {
     int64_t expires_wall_ms;
     uint64_t next_id;
     uint32_t key_answered; /* bits as in pending.keys, on this connection */
+    /* By bit of pending.keys, in the order of the server's replies: the sub that covers it, 0 none; and what ended it last. */
+    uint64_t covered_by[ACCOUNTS * 3], ended_by[ACCOUNTS * 3], last_ok;
     bool resume_only;      /* no `since` was presented: `current` may come from the token alone */
     bool want_whole[ACCOUNTS], want_part[SLOTS];
     struct held held[SLOTS];
