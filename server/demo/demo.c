@@ -36,7 +36,7 @@ struct bgw_demo { /* the demo's thread, but for `stop`, which is under the lock 
     bool stop;
 };
 
-/* On a broker that remembers earlier demonstrations versions must go on rising: they start at the clock. */
+/* A broker may remember earlier demonstrations: versions must rise, so they start at the clock. */
 static uint64_t first_version(const struct bgw_config *config)
 {
     const char *kafka = config->kafka_bootstrap;

@@ -207,7 +207,7 @@ void bgw_ledger_step(struct bgw_ledger *l, struct bgw_ledger_move *out)
         fund(l, out);
         return;
     }
-    /* nobody pays himself, and nobody more than half of what he has; somebody always can pay, for no money is lost */
+    /* nobody pays himself, nor more than half of what he has; no money is lost, so somebody can */
     do
         choose(l, &from, &to);
     while (from == to || l->rows[from].minor < 2);

@@ -26,7 +26,7 @@
 #define DESTROY_WAIT_MS 3000
 #define TROUBLE_AGAIN_MS 10000
 #define OUTBOX_RETRY_MS 20
-/* the wake-up comes only for an empty queue's first entry; this bounds what a lost one could cost */
+/* the wake-up comes only for an empty queue's first entry; this bounds what a lost one costs */
 #define LOOK_ANYWAY_MS 100
 
 static void on_queue(struct bgw_loop_fd *f, uint32_t events);
@@ -358,7 +358,7 @@ static void reopen_client(struct bgw_kafka_control *c)
     BGW_LOG(BGW_LOG_INFO, "kafka_client_reopened", {"topic", LS(c->name)});
     c->reopen = false;
     c->unanswered = 0;
-    if (adopt_client(c, rk) != BGW_OK) /* no descriptor: the timer looks at the queue all the same */
+    if (adopt_client(c, rk) != BGW_OK) /* the timer looks at the queue all the same */
         BGW_LOG(BGW_LOG_ERROR, "kafka_queue_not_watched", {"topic", LS(c->name)});
     memset(c->requests, 0, sizeof(c->requests)); /* their answers went with the old queue */
     bgw_control_prove_reopened(c);

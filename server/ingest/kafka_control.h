@@ -14,13 +14,17 @@
 #include "bgw/mailbox.h"
 
 enum bgw_kafka_news_kind {
-    BGW_NEWS_ASSIGNED, /* `consumer` reads `count` partitions from `at`, their ends are `ends`, epoch `epoch` */
-    BGW_NEWS_GROWN,    /* the topic has `count` partitions now; read the old ones to `ends`, then epoch `epoch` */
-    BGW_NEWS_FOUND,    /* partitions with at[i] known go on from there: say MOVED when that is noted */
-    BGW_NEWS_ENDS,     /* ends, as they were at `asked_mono_ms` or later; query 0: the one-second proof */
+    /* `consumer` reads `count` partitions from `at`, their ends are `ends`, the epoch is `epoch` */
+    BGW_NEWS_ASSIGNED,
+    /* the topic has `count` partitions now; read the old ones to `ends`, then epoch `epoch` */
+    BGW_NEWS_GROWN,
+    /* partitions with at[i] known go on from there: say MOVED when that is noted */
+    BGW_NEWS_FOUND,
+    /* ends, as they were at `asked_mono_ms` or later; query 0: the one-second proof */
+    BGW_NEWS_ENDS,
 };
 
-/* control -> hub thread; fixed-size value. The receiver takes `at`, `ends` (free) and `consumer`. */
+/* control -> hub thread; fixed-size value. The receiver takes `at`, `ends` and `consumer`. */
 struct bgw_kafka_news {
     uint8_t kind;
     int32_t count;
@@ -32,11 +36,11 @@ struct bgw_kafka_news {
 };
 
 enum bgw_kafka_command_kind {
-    BGW_COMMAND_ASK,      /* every partition's end for `query`; `refresh`: describe the topic first */
+    BGW_COMMAND_ASK,      /* all ends for `query`; `refresh`: look at the topic first */
     BGW_COMMAND_LOOK,     /* an error hints at a changed topic */
     BGW_COMMAND_LOST,     /* `partition` has no position any more */
     BGW_COMMAND_MOVED,    /* FOUND is noted: go on from `at` */
-    BGW_COMMAND_SWITCHED, /* ASSIGNED or GROWN of `round` is in force; `retired` is not read any more */
+    BGW_COMMAND_SWITCHED, /* `round` is in force; `retired` is not read any more */
 };
 
 /* hub thread -> control; fixed-size value. The receiver takes `at` and `retired`. */
@@ -52,11 +56,10 @@ struct bgw_kafka_command {
 struct bgw_kafka_control; /* its own thread; create, post and destroy: the owner's */
 
 /* `news` must outlive it; `lag` and `config` are shared. */
-BGW_MUST_CHECK enum bgw_status bgw_kafka_control_create(struct bgw_kafka_control **out,
-                                                        const struct bgw_kafka_source_config *config,
-                                                        struct bgw_mailbox *news,
-                                                        struct bgw_kafka_lag *lag,
-                                                        struct bgw_buf *error);
+BGW_MUST_CHECK enum bgw_status
+bgw_kafka_control_create(struct bgw_kafka_control **out,
+                         const struct bgw_kafka_source_config *config, struct bgw_mailbox *news,
+                         struct bgw_kafka_lag *lag, struct bgw_buf *error);
 /* Any thread. FULL: the sender keeps it, what it owns included. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_control_post(struct bgw_kafka_control *c,
                                                       const struct bgw_kafka_command *command);

@@ -14,8 +14,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define REQUESTS_MAX 64 /* admin requests in flight; above it proofs are left out and queries wait */
-#define OUTBOX_MAX 256  /* news that the hub's mailbox had no room for; above it a query is asked again */
+#define REQUESTS_MAX 64 /* in flight; above it proofs are left out and queries wait */
+#define OUTBOX_MAX 256  /* news that do not fit the hub's mailbox; above it queries are retried */
 #define PROOF_EVERY_MS 1000
 #define PROOF_TIMEOUT_MS 2500
 #define PROOFS_IN_FLIGHT_MAX 3
@@ -24,7 +24,7 @@
 /* a recreated or re-partitioned topic is seen after this at the latest */
 #define LOOK_EVERY_MS 5000
 #define LOOK_TIMEOUT_MS 2000
-/* offsets unanswered so often in a row, while the topic is described, mean a client that is stuck */
+/* so many unanswered in a row, while the topic is described, mean a client that is stuck */
 #define UNANSWERED_MAX 3
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 1000
@@ -139,7 +139,7 @@ void bgw_control_place_deinit(struct bgw_kafka_control *c);
 /* kafka_prove.c */
 void bgw_control_prove_init(struct bgw_kafka_control *c);
 bool bgw_control_in_force(const struct bgw_kafka_control *c);
-void bgw_control_prove_start(struct bgw_kafka_control *c); /* the assignment `serving` is in force */
+void bgw_control_prove_start(struct bgw_kafka_control *c); /* `serving` is in force */
 void bgw_control_prove_stop(struct bgw_kafka_control *c);  /* it is not any more */
 void bgw_control_prove_reopened(struct bgw_kafka_control *c);
 void bgw_control_ask(struct bgw_kafka_control *c, uint64_t query, bool refresh);

@@ -21,13 +21,14 @@ enum bgw_kafka_role {
     BGW_KAFKA_BROKER = 8,   /* the mock cluster's host */
 };
 
-/* `config` may be NULL: no properties of an operator. Fills in `error` with a sentence that names the property at fault. */
+/* `config` may be NULL: no operator's properties. `error` names the property at fault. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bgw_kafka_role role,
                                                        const struct bgw_config *config,
                                                        const char *bootstrap,
                                                        struct bgw_buf *error);
-/* Any thread that is not one of the client's own. Everything taken from the client must have been given back. Waits at most
- * `wait_ms`; a client that takes longer is left to end by itself, with a line in the log. */
+/* Any thread that is not one of the client's own. Everything taken from the client must have been
+ * given back. Waits at most `wait_ms`; a client that takes longer is left to end by itself, with a
+ * line in the log. */
 void bgw_kafka_handle_destroy(rd_kafka_t **rk, int wait_ms);
 /* Counts and logs an error by its name. A thread that is attached to the metrics. */
 void bgw_kafka_error_seen(rd_kafka_resp_err_t err, const char *text, int32_t partition);

@@ -28,8 +28,8 @@ struct bgw_kafka_offsets_ask {
 /* The answer comes as an event on `queue`. */
 void bgw_kafka_offsets_send(rd_kafka_t *rk, rd_kafka_queue_t *queue,
                             const struct bgw_kafka_offsets_ask *ask);
-/* Fills at[partition] for partitions below `count`, BGW_OFFSET_UNKNOWN where nobody answered. Returns how many did. `worst`
- * is the last error seen. */
+/* Fills at[partition] for partitions below `count`, BGW_OFFSET_UNKNOWN where nobody answered.
+ * Returns how many did. `worst` is the last error seen. */
 int32_t bgw_kafka_offsets_read(rd_kafka_event_t *event, int64_t *at, int32_t count,
                                rd_kafka_resp_err_t *worst);
 

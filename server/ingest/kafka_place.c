@@ -151,7 +151,7 @@ void bgw_control_look(struct bgw_kafka_control *c)
     bgw_kafka_topic_ask(c->rk, c->queue, c->name, LOOK_TIMEOUT_MS, r);
 }
 
-/* Some brokers never answer that request, or answer without an id; the plain one tells whether it is that. */
+/* Some brokers never answer that request, or without an id; the plain one tells if it is that. */
 static void describe_failed(struct bgw_kafka_control *c, enum bgw_status st)
 {
     struct bgw_kafka_topic t = {{0}, 0};

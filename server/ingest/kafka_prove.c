@@ -57,7 +57,8 @@ static void send_query(struct bgw_kafka_control *c, uint64_t query)
 {
     if (query == 0)
         return;
-    if (!bgw_control_in_force(c) || queries_in_flight(c) >= QUERIES_IN_FLIGHT_MAX || !ask_ends(c, query))
+    bool room = bgw_control_in_force(c) && queries_in_flight(c) < QUERIES_IN_FLIGHT_MAX;
+    if (!room || !ask_ends(c, query))
         retry_query(c, query);
 }
 
@@ -325,7 +326,7 @@ void bgw_control_prove_start(struct bgw_kafka_control *c)
     free(lost);
     c->proved_mono_ms = bgw_clock_now().mono_ms;
     bgw_control_arm(c, &c->proof_timer, 0);
-    /* answers of the old assignment may have been dropped on the way: the newest query covers all before it */
+    /* answers of the old assignment may have been dropped on the way: the newest covers all */
     c->wait_query = c->next_query = c->retry_query = 0;
     send_query(c, c->last_query);
 }

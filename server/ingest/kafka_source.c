@@ -27,7 +27,7 @@
 #define BATCH 256
 #define TURN_RECORDS_MAX 4000
 #define TURN_NS_MAX 2000000
-/* the wake-up comes only for an empty queue's first entry; this bounds what a lost one could cost */
+/* the wake-up comes only for an empty queue's first entry; this bounds what a lost one costs */
 #define LOOK_ANYWAY_MS 100
 /* the rest of a recreated topic's old queue may keep growing: so much is read of it */
 #define OLD_QUEUE_MS_MAX 1000
@@ -199,7 +199,8 @@ void bgw_kafka_source_ask(struct bgw_kafka_source *s, uint64_t query, bool refre
         .refresh = refresh_metadata || s->ask_refresh,
     };
     bool posted = bgw_kafka_control_post(s->control, &c) == BGW_OK;
-    s->ask_query = posted ? 0 : c.query; /* asked at the end of the turn; the newest stands for all */
+    /* what was not posted is asked at the end of the turn; the newest stands for all */
+    s->ask_query = posted ? 0 : c.query;
     s->ask_refresh = !posted && c.refresh;
 }
 
@@ -272,8 +273,8 @@ static void on_error(struct bgw_kafka_source *s, const rd_kafka_message_t *m)
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID:
-        if (bgw_kafka_control_post(s->control, &look) != BGW_OK)
-            break; /* the topic is looked at every few seconds anyway */
+        /* a full mailbox loses only a hint: the topic is looked at every few seconds anyway */
+        (void)!bgw_kafka_control_post(s->control, &look);
         break;
     default:
         break;

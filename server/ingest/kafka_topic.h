@@ -21,10 +21,11 @@ struct bgw_kafka_topic {
     int32_t partitions;
 };
 
-/* NOT_FOUND: there is no such topic. DENIED. UNSUPPORTED: these brokers have no topic ids. UNAVAILABLE: no answer. */
+/* NOT_FOUND: there is no such topic. DENIED. OUT_OF_RANGE: too many partitions. UNSUPPORTED: these
+ * brokers have no topic ids. UNAVAILABLE: no answer. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_topic_from_event(struct bgw_kafka_topic *out,
                                                           rd_kafka_event_t *event);
-/* The same by the plain metadata request, which every broker answers. Blocks for at most `timeout_ms`. */
+/* The same by the plain metadata request, which every broker answers. Blocks for `timeout_ms`. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_topic_from_metadata(struct bgw_kafka_topic *out,
                                                              rd_kafka_t *rk, const char *name,
                                                              int timeout_ms);

@@ -60,8 +60,9 @@ static inline void rig_text(char *out, size_t size, struct bgw_slice s)
     out[n] = '\0';
 }
 
-void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch, const int64_t *positions,
-                         const int64_t *ends, size_t partitions, struct bgw_now now)
+void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch,
+                         const int64_t *positions, const int64_t *ends, size_t partitions,
+                         struct bgw_now now)
 {
     (void)feed;
     (void)now;

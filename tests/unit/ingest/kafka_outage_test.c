@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kafka_source when things go wrong: no topic, no broker, a log that was cut, a client that must end. */
+/* kafka_source when things go wrong: no topic, no broker, a log that was cut, a hurried end. */
 #include "ingest_rig.h"
 
 TEST(missing_topic_is_named_never_created_and_read_once_it_is_there)
