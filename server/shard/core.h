@@ -32,6 +32,7 @@
  * err too_many_keys; reading chokes at half. */
 #define TICKETS_MAX 256u
 #define RESUME_HASHES_MAX 64
+#define PART_ANY UINT32_MAX     /* presented by a resume token alone: some version of every part, unknown to us */
 #define RESUME_TEXT_MAX 768
 #define STRIKES_MAX 10
 #define STATE_ITEM_BYTES 48u    /* what a key in a state message counts for in a write's budget */
@@ -134,7 +135,7 @@ struct presented {
     struct bgw_list of_shard; /* waiting: in one of the shard's two lists */
     struct presented *next;   /* of the sub */
     struct sub *sub;
-    bgw_part part;            /* 0: the default part, or the only one with a value */
+    bgw_part part;            /* 0: the default part, or the only one with a value; PART_ANY */
     bool labelled;            /* waited too long: told as delayed meanwhile */
     struct bgw_version version;
     uint64_t ticket;          /* the barrier that settles it; 0: not waiting */
@@ -155,6 +156,7 @@ struct waiter {
     bgw_part part;
     bool evidence;       /* presented something: might be `current` */
     bool unheard;        /* and the hub has not answered the watch yet */
+    bool unproved;       /* by a token: and we have not read on to where the client may have been */
     bool fresh;          /* this command began it */
 };
 
@@ -179,6 +181,7 @@ enum session_flag {
     SESSION_PING_OUT = 16, /* pinged, and nothing came since */
     SESSION_MARK_DUE = 32,
     SESSION_HELLO_SAID = 64, /* the client's own hello came */
+    SESSION_RESUMED = 128, /* a resume token was accepted, and no mark has been sent since */
 };
 
 /* what a session has only while it needs it */
@@ -353,6 +356,9 @@ bool tickets_held(const struct bgw_session *n);
 
 /* ---- presented.c ---- */
 bool presented_add(struct bgw_shard *s, struct sub *sub, const struct bgw_since *since);
+bool presented_add_unknown(struct bgw_shard *s, struct sub *sub); /* PART_ANY; its barrier is asked for at once */
+struct presented *presented_unknown(const struct sub *sub);
+bool presented_proved(const struct bgw_shard *s, const struct presented *p);
 bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part part);
 struct presented *presented_of(const struct sub *sub, const struct cell *c);
 bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, struct presented *p);

@@ -64,7 +64,10 @@ static void encode_mark(struct writing *w)
     append_decimal(w_text, &w_len, w->s->hub_seq);
     struct bgw_slice token = resume_make(w->s, n, resume);
     n->dialect->mark(w->out, bgw_slice_of(w_text, w_len), n->digest, token);
-    if (n->extra && n->key_count) /* the new token says more than the one that was presented */
+    if (!n->key_count)
+        return;
+    n->flags &= (uint8_t)~SESSION_RESUMED; /* the new token says more than the one that was presented */
+    if (n->extra)
         n->extra->resume_count = 0;
 }
 

@@ -9,6 +9,9 @@
  *   barrier, still below it         sent under the connection's alias epoch
  *   barrier, still another epoch    sent as it is: the client takes another epoch as new
  *   no barrier for barrier_wait_ms  told as delayed (behind_client), which counts as an answer
+ *
+ * A resume token says that something was held, but not how new it was at the end: it stands for a
+ * version of every part that only a barrier settles (PART_ANY).
  */
 #include "core.h"
 
@@ -19,7 +22,7 @@
 bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part part)
 {
     if (part)
-        return slot->part == part;
+        return part == PART_ANY || slot->part == part;
     const struct bgw_shard *s = sub->session->shard;
     struct slot *usual = group_slot(sub->group, group_feed(s, sub->group)->default_part);
     if (slot == usual)
@@ -116,6 +119,41 @@ static void wait_for_barrier(struct bgw_shard *s, struct presented *p, bool refr
     bgw_list_push_back(&s->unlabelled, &p->of_shard);
 }
 
+bool presented_add_unknown(struct bgw_shard *s, struct sub *sub)
+{
+    const struct bgw_since unknown = {.part = PART_ANY};
+    if (!presented_add(s, sub, &unknown))
+        return false;
+    struct presented *p = presented_unknown(sub);
+    if (p)
+        wait_for_barrier(s, p, false);
+    return true;
+}
+
+struct presented *presented_unknown(const struct sub *sub)
+{
+    struct presented *p = sub->pend ? sub->pend->presented : NULL;
+    while (p && p->part != PART_ANY)
+        p = p->next;
+    return p;
+}
+
+bool presented_proved(const struct bgw_shard *s, const struct presented *p)
+{
+    return p->ticket && p->ticket <= s->barrier_done;
+}
+
+/* All parts at once: each cell is new, and goes out as a snapshot. */
+static bool unknown_withholds(const struct bgw_shard *s, struct presented *p)
+{
+    struct sub *sub = p->sub;
+    if (!presented_proved(s, p))
+        return true;
+    drop(p);
+    sub_trim_pend(sub);
+    return false;
+}
+
 static void settle(struct sub *sub, struct cell *c, struct presented *p, uint8_t flags)
 {
     c->flags |= flags;
@@ -126,6 +164,8 @@ static void settle(struct sub *sub, struct cell *c, struct presented *p, uint8_t
 bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, struct presented *p)
 {
     const struct slot *slot = c->slot;
+    if (p->part == PART_ANY)
+        return unknown_withholds(s, p) && slot->value;
     if (!slot->value) { /* there is nothing to withhold; the next value is judged again */
         stop_waiting(p);
         return false;
@@ -135,7 +175,7 @@ bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, s
         settle(sub, c, p, CELL_SNAP);
         return false;
     }
-    if (p->ticket && p->ticket <= s->barrier_done) {
+    if (presented_proved(s, p)) {
         settle(sub, c, p, same_epoch ? CELL_SNAP | CELL_ALIAS : CELL_SNAP);
         return false;
     }

@@ -107,6 +107,7 @@ bool resume_present(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice
         return false;
     }
     bgw_metric_add(BGW_M_RESUME_ACCEPTED, 1);
+    n->flags |= SESSION_RESUMED;
     size_t count = raw[HEAD_BYTES - 1];
     if (count == 0 || !(x = session_extra(n)))
         return true;

@@ -143,6 +143,11 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
     e->w->evidence = e->key->since_count > 0 || (fresh && e->by_token);
     e->w->unheard = e->w->evidence && !slot->heard;
     e->w->ticket->unheard += e->w->unheard;
+    if (fresh && e->by_token) {
+        if (!presented_add_unknown(e->s, sub))
+            session_bye(e->n, 3013, 0, "no_memory");
+        e->w->unproved = presented_unknown(sub) != NULL;
+    }
     sub_mark(sub);
     return NULL;
 }
@@ -170,7 +175,7 @@ static bool presents_by_token(const struct bgw_session *n, const struct bgw_sub_
         if (keys[i].since_count)
             return false;
     }
-    return n->extra && n->extra->resume_count > 0;
+    return n->flags & SESSION_RESUMED;
 }
 
 void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, struct bgw_slice feed_name,

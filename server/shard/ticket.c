@@ -44,7 +44,7 @@ static void waiter_detach(struct waiter **at)
     t->waiting--;
     if (w->unheard)
         t->unheard--;
-    w->unheard = false;
+    w->unheard = w->unproved = false;
 }
 
 void waiters_detach(struct sub *sub, bgw_part part, bool all)
@@ -100,6 +100,13 @@ static bool covers(const struct waiter *w, const struct cell *c)
     return w->part == 0 || c->slot->part == w->part;
 }
 
+/* Not before we have read on: the client may have gone past what its token says, and we may not. */
+static bool token_counts(const struct waiter *w)
+{
+    const struct presented *p = presented_unknown(w->sub);
+    return !p || presented_proved(w->sub->session->shard, p);
+}
+
 static bool cell_presented(const struct waiter *w, struct cell *c)
 {
     const struct bgw_since *since = since_of(w, c->slot);
@@ -107,7 +114,8 @@ static bool cell_presented(const struct waiter *w, struct cell *c)
         return since;
     if (since)
         return bgw_version_equal(since->version, c->slot->version);
-    return w->fresh && w->evidence && resume_has(w->sub->session, slot_hash(c->slot));
+    return w->fresh && w->evidence && token_counts(w) &&
+           resume_has(w->sub->session, slot_hash(c->slot));
 }
 
 /* The cell of this key that a presented version speaks of. */
@@ -170,6 +178,7 @@ static void make_current(struct bgw_shard *s, const struct waiter *w)
     }
     for (uint32_t i = 0; i < w->since_count; i++)
         presented_free_part(s, w->sub, since_part(w, &w->since[i]));
+    presented_free_part(s, w->sub, PART_ANY);
 }
 
 /* The version may still be above ours, or of an epoch that we cannot judge: then its cell waits. */
@@ -297,10 +306,22 @@ void ticket_start(struct bgw_shard *s, struct ticket *t)
     session_mark(n);
 }
 
+/* What a token stands for is compared when we have read on to where the client may have been, or have waited long enough. */
+static bool proved(const struct bgw_shard *s, const struct ticket *t)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct waiter *w = &t->keys[i];
+        const struct presented *p = w->unproved && w->sub ? presented_unknown(w->sub) : NULL;
+        if (p && !presented_proved(s, p) && !p->labelled)
+            return false;
+    }
+    return true;
+}
+
 void tickets_reply(struct bgw_shard *s, struct bgw_session *n)
 {
     for (struct ticket *t = n->extra ? n->extra->tickets : NULL; t; t = t->next) {
-        if (!t->replied && t->unheard == 0)
+        if (!t->replied && t->unheard == 0 && proved(s, t))
             reply(s, t);
     }
 }

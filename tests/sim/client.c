@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#define RESUME_ONLY_PERCENT 0
+#define RESUME_ONLY_PERCENT 30
 
 static struct rig *rig_of(struct client *c)
 {
