@@ -72,14 +72,12 @@ const char *bgw_version(void)
     return BGW_VERSION;
 }
 
-static int fail(struct bgw_gateway *g, int code, const struct bgw_buf *error, enum bgw_status status)
+static void tell_failure(const struct bgw_buf *error, enum bgw_status status)
 {
     if (error->len)
         fprintf(stderr, "bgw: %.*s\n", (int)error->len, error->data);
     else
         fprintf(stderr, "bgw: cannot start: %s\n", bgw_status_text(status));
-    g->exit_code = code;
-    return code;
 }
 
 static int exit_of(enum bgw_status status)
@@ -491,7 +489,8 @@ int bgw_gateway_run(const struct bgw_config *config)
                 {"shards", LI(g->shard_count)}, {"version", LS(bgw_version())});
         bgw_loop_run(g->loop);
     } else {
-        fail(g, exit_of(status), &error, status);
+        tell_failure(&error, status);
+        g->exit_code = exit_of(status);
     }
     tear_down(g);
     int code = g->exit_code;
