@@ -15,6 +15,20 @@ static int slot_of(const struct sim_message *m)
 
 /* ---- when the shard speaks ---- */
 
+static void trace(struct client *c, const char *what, struct sim_message m)
+{
+    char items[512] = "";
+    struct bgw_slice text;
+    size_t n = 0;
+    for (char tag; sim_list_next(&m.list, &tag, &text) && n < sizeof(items) - 32;)
+        n += (size_t)snprintf(items + n, sizeof(items) - n, " %c:%.*s", tag, (int)text.len, text.data);
+    sim_trace(c->world, "client %d %s %c id %llu %.*s part %x v %llx.%llu.%llu minor %lld merged %llu snap %d state %d%s",
+              c->index, what, m.kind, (unsigned long long)m.id, m.kind == 'M' ? 0 : (int)m.text.len, m.text.data, m.part,
+              (unsigned long long)m.version.epoch & 0xffff, (unsigned long long)m.version.seq,
+              (unsigned long long)m.version.read, (long long)m.minor, (unsigned long long)m.merged, m.snap, m.state,
+              items);
+}
+
 static void sent_update(struct client *c, const struct sim_message *m)
 {
     struct world *w = c->world;
@@ -63,9 +77,9 @@ static void sent_reply(struct client *c, struct sim_message *m)
                 continue;
             /* Decided a moment ago: a newer value may be pending by now, an older one or none never. What is called
              * current wrongly shows at the next mark, for `sent` is then not what was applied. */
-            bool newer = h->has && h->version.epoch == rig->applied[slot].epoch &&
+            bool newer = h->seen && h->version.epoch == rig->applied[slot].epoch &&
                          bgw_version_compare(h->version, rig->applied[slot]) > 0;
-            if (!h->has || newer)
+            if (!h->seen || newer)
                 sim_fail(w, "client %d: slot %d is called current, but it is not", c->index, slot);
             sim_checks[CHECKED_current_is_newest]++;
             h->sent = h->version;
@@ -80,6 +94,8 @@ void check_sent(struct client *c, struct bgw_slice bytes)
     while (bytes.len) {
         if (!sim_decode(&bytes, &m))
             sim_fail(c->world, "the shard cut a message");
+        if (c->world->verbose)
+            trace(c, "is sent", m);
         if (m.kind == 'U')
             sent_update(c, &m);
         else if (m.kind == 'M')
@@ -175,7 +191,7 @@ static void read_update(struct client *c, const struct sim_message *m)
     bool keeps_label = h->has && h->state_known && h->state != BGW_STATE_UNKNOWN && h->state != BGW_STATE_REMOVED;
     if (!keeps_label)
         h->state_known = false;
-    h->has = h->contiguous = true;
+    h->has = h->seen = h->contiguous = true;
     h->version = m->version;
     h->minor = m->minor;
     h->hash = hash_of(slot, m->version);
@@ -228,8 +244,11 @@ static void read_reply(struct client *c, struct sim_message *m)
             continue;
         for (int q = 0; q < PARTS; q++) {
             struct held *h = &c->held[account * PARTS + q];
-            if (h->has && (part < 0 || part == q))
-                h->hash = hash_of(account * PARTS + q, h->version);
+            if (!h->seen || (part >= 0 && part != q))
+                continue;
+            h->state_known &= h->has; /* a value that comes back comes without its old label */
+            h->has = true;
+            h->hash = hash_of(account * PARTS + q, h->version);
         }
         answer_key(c, account, part);
     }
@@ -323,25 +342,11 @@ static void read_mark(struct client *c, const struct sim_message *m)
     memcpy(c->resume, m->text2.data, c->resume_len);
 }
 
-static void trace(struct client *c, struct sim_message m)
-{
-    char items[512] = "";
-    struct bgw_slice text;
-    size_t n = 0;
-    for (char tag; sim_list_next(&m.list, &tag, &text) && n < sizeof(items) - 32;)
-        n += (size_t)snprintf(items + n, sizeof(items) - n, " %c:%.*s", tag, (int)text.len, text.data);
-    sim_trace(c->world, "client %d reads %c id %llu %.*s part %x v %llx.%llu.%llu minor %lld merged %llu snap %d state %d%s",
-              c->index, m.kind, (unsigned long long)m.id, m.kind == 'M' ? 0 : (int)m.text.len, m.text.data, m.part,
-              (unsigned long long)m.version.epoch & 0xffff, (unsigned long long)m.version.seq,
-              (unsigned long long)m.version.read, (long long)m.minor, (unsigned long long)m.merged, m.snap, m.state,
-              items);
-}
-
 void check_read(struct client *c, const struct sim_message *message)
 {
     struct sim_message m = *message;
     if (c->world->verbose)
-        trace(c, m);
+        trace(c, "reads", m);
     switch (m.kind) {
     case 'U': read_update(c, &m); break;
     case 'S': read_state(c, &m); break;

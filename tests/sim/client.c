@@ -65,8 +65,10 @@ void client_connect(struct client *c, int replica)
     if (bgw_session_open(shard, c, &sim_dialect, first_message ? NULL : &claims, w->now, &c->session) != BGW_OK)
         sim_fail(w, "no session");
     struct bgw_slice resume = {NULL, 0};
+    bool own = false;
     if (c->resume_len && sim_chance(w, 60)) {
         resume = bgw_slice_of(c->resume, c->resume_len);
+        own = true;
         sim_faults[FAULT_resume_presented]++;
     } else if (!w->quiet && sim_chance(w, 10)) {
         struct client *other = &w->clients[(c->index + 1) % CLIENTS];
@@ -77,7 +79,7 @@ void client_connect(struct client *c, int replica)
         bgw_session_hello(shard, c->session, first_message ? &claims : NULL, resume, w->now);
     bgw_claims_deinit(&claims);
     sim_trace(w, "client %d connects to replica %d shard %d", c->index, replica, c->rig);
-    client_subscribe(c, resume.len && sim_chance(w, RESUME_ONLY_PERCENT));
+    client_subscribe(c, own && sim_chance(w, RESUME_ONLY_PERCENT));
 }
 
 void client_cut(struct client *c)
@@ -113,7 +115,7 @@ static void present(struct client *c, struct bgw_sub_key *k, struct bgw_since *s
     size_t n = 0;
     for (int p = 0; p < PARTS; p++) {
         const struct held *h = &c->held[account * PARTS + p];
-        if (h->has && (part < 0 || part == p))
+        if (h->seen && (part < 0 || part == p))
             since[n++] = (struct bgw_since){.part = part < 0 ? sim_part(p) : 0, .version = h->version};
     }
     k->since = since;
@@ -174,6 +176,8 @@ static void unsubscribe(struct client *c)
     p->is_unsub = true;
     p->keys = key_bit(a, part);
     *want = false;
+    for (int q = 0; q < PARTS; q++) /* what the shard sent before says nothing about a subscription after */
+        c->held[a * PARTS + q].sent_has &= c->want_whole[a] || c->want_part[a * PARTS + q];
     sim_faults[FAULT_unsubscribed]++;
     sim_trace(w, "client %d unsub %llu keys %x", c->index, (unsigned long long)p->id, p->keys);
     name_key(&key, text, a, part);
@@ -190,6 +194,8 @@ void client_refresh(struct client *c)
         return;
     c->expires_wall_ms = w->now.wall_ms + (w->quiet ? 10000000 : 500 + (int64_t)sim_rand(w, 60000));
     c->grants = w->quiet ? (1u << ACCOUNTS) - 1 : c->grants ^ (1u << sim_rand(w, ACCOUNTS));
+    for (int slot = 0; slot < SLOTS; slot++)
+        c->held[slot].sent_has &= (c->grants >> (slot / PARTS)) & 1;
     sim_faults[FAULT_grants_changed]++;
     sim_trace(w, "client %d refresh %llu grants %x", c->index, (unsigned long long)p->id, c->grants);
     claims_of(c, &claims);

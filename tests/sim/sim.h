@@ -141,7 +141,8 @@ struct pending { /* a command that must be answered */
     uint32_t answered;
 };
 struct held { /* what a client shows of a slot */
-    bool has, subscribed, removed;
+    bool has;
+    bool seen; /* a version is remembered, also of what is removed: it is presented, and `current` brings the value back */
     struct bgw_version version;
     struct bgw_version best[4]; /* highest seen an epoch, newest epochs first */
     int64_t minor;
