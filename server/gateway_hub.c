@@ -24,7 +24,7 @@
 #define RETRY_MAX_MS 30000
 #define REREAD_MS 1000
 #define BARRIER_BATCH_MS 20
-#define BARRIER_MAX_MS 250
+#define BARRIER_MAX_MS 5000 /* an answer that late is lost: a slow broker must not be asked anew for ever */
 
 /* any thread: atomics */
 struct told {

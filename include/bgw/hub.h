@@ -71,7 +71,7 @@ struct bgw_hub_config {
         retry_max_ms;         /* pace of asking again for watched slots without a proven value */
     int64_t reread_ms;        /* second read after an invalidation without version: 1000 */
     int64_t barrier_batch_ms; /* one watermark query for all that came within it: 20 */
-    int64_t barrier_max_ms;   /* a query that was not answered by then is asked again: 250 */
+    int64_t barrier_max_ms;   /* a query that was not answered by then is taken for lost and asked again */
     uint64_t jitter_seed;     /* spreads retries; the same seed gives the same run */
 };
 

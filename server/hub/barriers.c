@@ -72,6 +72,15 @@ static struct barrier *free_barrier(struct bgw_hub *hub)
     return NULL;
 }
 
+/* Tickets are done in their order: one that comes after an open refresh must not be done before it, so it refreshes too. */
+static bool refresh_open(const struct bgw_hub *hub)
+{
+    for (size_t i = 0; i < BARRIERS_MAX; i++)
+        if (hub->barriers[i].query && hub->barriers[i].refresh)
+            return true;
+    return false;
+}
+
 static void ask(struct bgw_hub *hub, struct barrier *b)
 {
     const struct stream *last = &hub->streams[hub->config.feed_count];
@@ -82,8 +91,9 @@ static void ask(struct bgw_hub *hub, struct barrier *b)
     for (size_t i = 0; i < count; i++)
         ends[i] = END_OPEN;
     uint64_t query = ++hub->query_seq;
-    bool refresh = hub->collecting.refresh;
+    bool refresh = hub->collecting.refresh || refresh_open(hub);
     *b = hub->collecting;
+    b->refresh = refresh;
     b->query = query;
     b->asked_ms = hub->now.mono_ms;
     b->ends = ends;

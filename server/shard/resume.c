@@ -108,6 +108,8 @@ bool resume_present(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice
     }
     bgw_metric_add(BGW_M_RESUME_ACCEPTED, 1);
     n->flags |= SESSION_RESUMED;
+    if (get_u64(raw + 1) != s->epoch) /* whoever gave it may know of a topic that we do not: barriers from here on look */
+        barrier_ask(s, true);
     size_t count = raw[HEAD_BYTES - 1];
     if (count == 0 || !(x = session_extra(n)))
         return true;

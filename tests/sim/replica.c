@@ -106,6 +106,8 @@ static void on_ask(void *arg, uint8_t feed, uint64_t query, bool refresh)
             continue;
         *a = (struct ask){.query = query, .refresh = refresh, .used = true, .asked_ms = w->now.mono_ms, .topic = r->topic,
                           .due_ms = w->now.mono_ms + (int64_t)sim_rand(w, w->quiet ? 10 : 400)};
+        if (query)
+            sim_trace(w, "replica %d asks %llu refresh %d, of life %d", r->index, (unsigned long long)query, refresh, r->topic);
         if (a->due_ms - a->asked_ms > 250)
             sim_faults[FAULT_watermark_late]++;
         for (int p = 0; p < PARTITIONS_MAX; p++)
@@ -192,7 +194,7 @@ void replica_start(struct world *w, int index)
         r->relays[s] = bgw_relay_create(NULL, NULL);
     struct bgw_hub_config config = {.feeds = &w->feed, .feed_count = 1, .relays = r->relays, .shard_count = SHARDS,
                                     .retry_min_ms = 200, .retry_max_ms = 3000, .reread_ms = 1000,
-                                    .barrier_batch_ms = 20, .barrier_max_ms = 250};
+                                    .barrier_batch_ms = 20, .barrier_max_ms = 5000};
     struct bgw_hub_ops ops = {.arg = r, .fetch = on_fetch, .ask_watermark = on_ask, .rejected = on_rejected};
     if (bgw_hub_create(&r->hub, &config, &ops) != BGW_OK)
         sim_fail(w, "no hub");
@@ -278,6 +280,8 @@ static void answer_ask(struct replica *r, struct ask *a)
 {
     struct world *w = r->world;
     a->used = false;
+    if (a->query)
+        sim_trace(w, "replica %d is answered %llu", r->index, (unsigned long long)a->query);
     if (a->refresh && r->topic != w->topic) {
         replica_change_topic(r);
         for (int p = 0; p < PARTITIONS_MAX; p++)
