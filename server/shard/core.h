@@ -300,6 +300,7 @@ void group_attach(struct group *g, struct sub *sub);
 void group_detach(struct bgw_shard *s, struct sub *sub); /* the last one out: UNWATCH */
 void group_free(struct bgw_shard *s, struct group *g);
 const struct bgw_feed *group_feed(const struct bgw_shard *s, const struct group *g);
+const struct slot *group_only_value(const struct group *g); /* NULL: none, or several */
 bool group_has_value_beside(const struct group *g, const struct slot *slot);
 
 /* ---- post.c ---- */

@@ -284,3 +284,16 @@ bool group_has_value_beside(const struct group *g, const struct slot *slot)
     }
     return false;
 }
+
+const struct slot *group_only_value(const struct group *g)
+{
+    const struct slot *only = NULL;
+    for (const struct slot *slot = &g->first; slot; slot = slot->next) {
+        if (!slot->value)
+            continue;
+        if (only)
+            return NULL;
+        only = slot;
+    }
+    return only;
+}

@@ -25,11 +25,11 @@ bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part pa
         return part == PART_ANY || slot->part == part;
     const struct bgw_shard *s = sub->session->shard;
     struct slot *usual = group_slot(sub->group, group_feed(s, sub->group)->default_part);
-    if (slot == usual)
-        return true;
     if (usual && usual->value)
-        return false;
-    return slot->value && !group_has_value_beside(sub->group, slot);
+        return slot == usual;
+    if (slot == usual)
+        return !group_only_value(sub->group);
+    return slot->value && slot == group_only_value(sub->group);
 }
 
 struct presented *presented_of(const struct sub *sub, const struct cell *c)

@@ -310,7 +310,7 @@ static inline uint64_t rig_ref(const struct rig *r, const char *key)
         if (c->kind == BGW_HUB_WATCH && bgw_slice_eq(bgw_slice_of(c->name.key, c->name.key_len), bgw_slice_str(key)))
             return c->group;
     }
-    CHECK(!"the key is watched");
+    test_fail_(__FILE__, __LINE__, "%s is not watched", key);
     return 0;
 }
 
