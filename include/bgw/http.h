@@ -58,8 +58,10 @@ enum bgw_http_progress { BGW_HTTP_MORE, BGW_HTTP_DONE, BGW_HTTP_REFUSED };
 /* `body_max`: bytes of a body that are read and dropped; more is 413. NULL without memory. */
 struct bgw_http_reader *bgw_http_reader_create(size_t body_max);
 void bgw_http_reader_destroy(struct bgw_http_reader **reader);
-/* Feeds bytes; *used says how many belong to this request. After DONE or REFUSED it takes no more. */
-enum bgw_http_progress bgw_http_read(struct bgw_http_reader *reader, struct bgw_slice bytes, size_t *used);
+/* Feeds bytes; *used says how many belong to this request. After DONE or REFUSED it takes no more.
+ */
+enum bgw_http_progress bgw_http_read(struct bgw_http_reader *reader, struct bgw_slice bytes,
+                                     size_t *used);
 /* After DONE; after REFUSED only `method` and `http10` say something. */
 const struct bgw_http_request *bgw_http_reader_request(const struct bgw_http_reader *reader);
 enum bgw_refusal bgw_http_reader_refusal(const struct bgw_http_reader *reader);
@@ -71,16 +73,18 @@ size_t bgw_http_header_count(const struct bgw_http_request *r, const char *name)
 struct bgw_http_cursor {
     size_t line, at;
 };
-bool bgw_http_list_next(const struct bgw_http_request *r, const char *name, struct bgw_http_cursor *cursor,
-                        struct bgw_slice *element);
-bool bgw_http_list_has(const struct bgw_http_request *r, const char *name, const char *element); /* any case */
+bool bgw_http_list_next(const struct bgw_http_request *r, const char *name,
+                        struct bgw_http_cursor *cursor, struct bgw_slice *element);
+bool bgw_http_list_has(const struct bgw_http_request *r, const char *name,
+                       const char *element);                      /* any case */
 bool bgw_slice_eq_nocase(struct bgw_slice a, struct bgw_slice b); /* ASCII */
 
 /* Strict percent-decoding, '+' is itself. BGW_BAD_ENCODING (also for %00), BGW_TOO_LARGE. */
-BGW_MUST_CHECK enum bgw_status bgw_http_unescape(struct bgw_slice in, char *out, size_t cap, size_t *len);
+BGW_MUST_CHECK enum bgw_status bgw_http_unescape(struct bgw_slice in, char *out, size_t cap,
+                                                 size_t *len);
 /* One query parameter, decoded. BGW_NOT_FOUND, BGW_DUPLICATE, BGW_BAD_ENCODING, BGW_TOO_LARGE. */
-BGW_MUST_CHECK enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out, size_t cap,
-                                              size_t *len);
+BGW_MUST_CHECK enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out,
+                                              size_t cap, size_t *len);
 bool bgw_http_query_has(struct bgw_slice query, const char *name); /* with or without a value */
 
 /* ---- responses ---- */
@@ -95,9 +99,11 @@ struct bgw_http_reply { /* borrows */
 /* Appends the response; counts it by status. */
 void bgw_http_reply(struct bgw_buf *out, const struct bgw_http_reply *r, struct bgw_now now);
 /* Only the status line and headers, for a body of `body_len` bytes that the caller sends. */
-void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, size_t body_len, struct bgw_now now);
+void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, size_t body_len,
+                         struct bgw_now now);
 /* A refusal: RFC 9457 body, Connection: close. `headers` as above. */
-void bgw_http_refuse(struct bgw_buf *out, enum bgw_refusal why, const char *headers, bool head_only, struct bgw_now now);
+void bgw_http_refuse(struct bgw_buf *out, enum bgw_refusal why, const char *headers, bool head_only,
+                     struct bgw_now now);
 /* The same with words of another table (a token's). */
 struct bgw_http_problem {
     int status;
@@ -105,7 +111,8 @@ struct bgw_http_problem {
     const char *headers;
     bool head_only;
 };
-void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *p, struct bgw_now now);
+void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *p,
+                            struct bgw_now now);
 /* 101; `protocol` may be NULL. */
 void bgw_http_reply_upgrade(struct bgw_buf *out, const char *accept, const char *protocol);
 

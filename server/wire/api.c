@@ -27,15 +27,15 @@ struct exchange {
 
 /* ---- the pages: each appends a body and returns its status ---- */
 
-static int page_health(const struct bgw_api *api, const struct bgw_http_request *r, struct bgw_buf *body,
-                       struct bgw_now now)
+static int page_health(const struct bgw_api *api, const struct bgw_http_request *r,
+                       struct bgw_buf *body, struct bgw_now now)
 {
     (void)r;
     return bgw_health_page(body, now, api->version);
 }
 
-static int page_livez(const struct bgw_api *api, const struct bgw_http_request *r, struct bgw_buf *body,
-                      struct bgw_now now)
+static int page_livez(const struct bgw_api *api, const struct bgw_http_request *r,
+                      struct bgw_buf *body, struct bgw_now now)
 {
     (void)api;
     (void)r;
@@ -43,8 +43,8 @@ static int page_livez(const struct bgw_api *api, const struct bgw_http_request *
     return bgw_health_livez(body);
 }
 
-static int page_readyz(const struct bgw_api *api, const struct bgw_http_request *r, struct bgw_buf *body,
-                       struct bgw_now now)
+static int page_readyz(const struct bgw_api *api, const struct bgw_http_request *r,
+                       struct bgw_buf *body, struct bgw_now now)
 {
     struct bgw_health health = {0};
     (void)now;
@@ -53,8 +53,8 @@ static int page_readyz(const struct bgw_api *api, const struct bgw_http_request 
     return bgw_health_readyz(body, &health, bgw_http_query_has(r->query, "verbose"));
 }
 
-static int page_ws_info(const struct bgw_api *api, const struct bgw_http_request *r, struct bgw_buf *body,
-                        struct bgw_now now)
+static int page_ws_info(const struct bgw_api *api, const struct bgw_http_request *r,
+                        struct bgw_buf *body, struct bgw_now now)
 {
     (void)r;
     (void)now;
@@ -66,8 +66,8 @@ static int page_ws_info(const struct bgw_api *api, const struct bgw_http_request
     return 200;
 }
 
-static int page_demo_token(const struct bgw_api *api, const struct bgw_http_request *r, struct bgw_buf *body,
-                           struct bgw_now now)
+static int page_demo_token(const struct bgw_api *api, const struct bgw_http_request *r,
+                           struct bgw_buf *body, struct bgw_now now)
 {
     (void)r;
     (void)now;
@@ -85,7 +85,8 @@ static int page_demo_token(const struct bgw_api *api, const struct bgw_http_requ
 
 static const struct {
     const char *path;
-    int (*page)(const struct bgw_api *, const struct bgw_http_request *, struct bgw_buf *, struct bgw_now);
+    int (*page)(const struct bgw_api *, const struct bgw_http_request *, struct bgw_buf *,
+                struct bgw_now);
     bool shared; /* pages of allowed origins may read it */
 } routes[] = {
     {"/health", page_health, true},
@@ -113,7 +114,8 @@ static void append_cors(const struct exchange *x, struct bgw_buf *headers)
 {
     struct bgw_slice origin = bgw_http_header(x->request, "origin", 0);
     bgw_buf_append_str(headers, "Vary: Origin\r\n");
-    if (!origin.data || origin.len > ORIGIN_BYTES_MAX || !bgw_origin_allowed(x->request, x->api->config->origins))
+    if (!origin.data || origin.len > ORIGIN_BYTES_MAX ||
+        !bgw_origin_allowed(x->request, x->api->config->origins))
         return;
     bgw_buf_append_str(headers, "Access-Control-Allow-Origin: ");
     bgw_buf_append(headers, origin);
@@ -163,9 +165,10 @@ static enum bgw_api_result answer_options(struct exchange *x)
     bgw_buf_append_str(&headers, "Allow: GET, HEAD, OPTIONS\r\n");
     append_cors(x, &headers);
     if (bgw_http_header(x->request, "access-control-request-method", 0).data)
-        bgw_buf_append_str(&headers, "Access-Control-Allow-Methods: GET, HEAD\r\n"
-                                     "Access-Control-Allow-Headers: Authorization, Content-Type, If-None-Match\r\n"
-                                     "Access-Control-Max-Age: 600\r\n");
+        bgw_buf_append_str(
+            &headers, "Access-Control-Allow-Methods: GET, HEAD\r\n"
+                      "Access-Control-Allow-Headers: Authorization, Content-Type, If-None-Match\r\n"
+                      "Access-Control-Max-Age: 600\r\n");
     reply(x, 204, NULL, BGW_SLICE(""), &headers);
     bgw_buf_deinit(&headers);
     return done(x);
@@ -195,9 +198,11 @@ static enum bgw_api_result answer_static(struct exchange *x)
     } else {
         /* no-cache: keep it, but ask each time; the tag makes the question cheap */
         bgw_buf_appendf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\n", page.etag);
-        bgw_buf_append_str(&headers, "Content-Security-Policy: default-src 'self'; style-src 'self' 'unsafe-inline'; "
-                                     "connect-src 'self' ws: wss: http: https:; frame-ancestors 'none'\r\n"
-                                     "Referrer-Policy: no-referrer\r\n");
+        bgw_buf_append_str(
+            &headers,
+            "Content-Security-Policy: default-src 'self'; style-src 'self' 'unsafe-inline'; "
+            "connect-src 'self' ws: wss: http: https:; frame-ancestors 'none'\r\n"
+            "Referrer-Policy: no-referrer\r\n");
         if (etag_matches(x->request, page.etag))
             reply(x, 304, NULL, BGW_SLICE(""), &headers);
         else
@@ -208,15 +213,17 @@ static enum bgw_api_result answer_static(struct exchange *x)
     return result;
 }
 
-enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_http_request *r, bool last,
-                                   struct bgw_buf *out, struct bgw_now now)
+enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_http_request *r,
+                                   bool last, struct bgw_buf *out, struct bgw_now now)
 {
-    struct exchange x = {.api = api, .request = r, .out = out, .now = now, .close = last || !r->keep_alive};
+    struct exchange x = {
+        .api = api, .request = r, .out = out, .now = now, .close = last || !r->keep_alive};
     if (r->method == BGW_HTTP_OPTIONS)
         return answer_options(&x);
     bool ws = bgw_slice_eq(r->path, BGW_SLICE("/ws"));
     if (r->method != BGW_HTTP_GET && (ws || r->method != BGW_HTTP_HEAD))
-        return refuse(&x, BGW_REFUSAL_METHOD, ws ? "Allow: GET, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n");
+        return refuse(&x, BGW_REFUSAL_METHOD,
+                      ws ? "Allow: GET, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n");
     if (ws)
         return BGW_API_UPGRADE;
     if (r->upgrade)

@@ -27,8 +27,8 @@ enum bgw_api_result {
 };
 
 /* Appends a whole response. `last`: the connection is to end with it whatever the client wants. */
-enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_http_request *r, bool last,
-                                   struct bgw_buf *out, struct bgw_now now);
+enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_http_request *r,
+                                   bool last, struct bgw_buf *out, struct bgw_now now);
 
 /* ---- static.c ---- */
 struct bgw_page {
@@ -37,8 +37,8 @@ struct bgw_page {
     const char *content_type;
     char etag[24];
 };
-/* Finds the file of a decoded path ("/" is "/index.html"). web_root empty: the built-in page. False: there is none.
- * The caller deinits `loaded`. */
+/* Finds the file of a decoded path ("/" is "/index.html"). web_root empty: the built-in page.
+ * False: there is none. The caller deinits `loaded`. */
 bool bgw_static_find(const char *web_root, struct bgw_slice path, struct bgw_page *out);
 
 #endif

@@ -17,25 +17,6 @@
 #define STASH_MAX BGW_CONN_STASH_MAX
 #define OUT_MAX (20u << 20)
 
-/* ---- host ---- */
-
-void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
-{
-    bgw_pool_init(&h->pool, sizeof(struct bgw_conn), conns_max);
-    bgw_pool_init(&h->busy_pool, sizeof(struct conn_busy), conns_max);
-    bgw_list_init(&h->busy);
-    bgw_list_init(&h->waiting);
-    bgw_buf_init(&h->out, BGW_REPLY_MAX);
-}
-
-void bgw_conn_host_deinit(struct bgw_conn_host *h)
-{
-    BGW_ASSERT(h->pool.in_use == 0 && h->busy_pool.in_use == 0);
-    bgw_buf_deinit(&h->out);
-    bgw_pool_deinit(&h->busy_pool);
-    bgw_pool_deinit(&h->pool);
-}
-
 struct bgw_now conn_now(const struct bgw_conn *c)
 {
     return bgw_loop_now(c->host->loop);
@@ -83,14 +64,16 @@ static void settle(struct bgw_conn *c)
     const struct conn_busy *b = c->busy;
     if (c->state != CONN_OPEN || !b || b->reader || b->stash || b->out || b->key_wait)
         return;
-    if (decoder_idle(&b->decoder) && !bgw_list_linked(&b->wait_link) && !bgw_list_linked(&b->timer.link))
+    if (decoder_idle(&b->decoder) && !bgw_list_linked(&b->wait_link) &&
+        !bgw_list_linked(&b->timer.link))
         drop_busy(c);
 }
 
 void conn_arm(struct bgw_conn *c, int64_t after_ms)
 {
     if (conn_need_busy(c))
-        bgw_wheel_arm(bgw_loop_wheel(c->host->loop), &c->busy->timer, conn_now(c).mono_ms + after_ms);
+        bgw_wheel_arm(bgw_loop_wheel(c->host->loop), &c->busy->timer,
+                      conn_now(c).mono_ms + after_ms);
     else
         conn_abort(c); /* no memory for its deadline */
 }
@@ -228,11 +211,12 @@ static const struct {
     uint16_t code;
     enum bgw_metric counter;
 } close_counters[] = {
-    {1000, BGW_M_CLOSES_1000}, {1001, BGW_M_CLOSES_1001}, {1002, BGW_M_CLOSES_1002}, {1003, BGW_M_CLOSES_1003},
-    {1006, BGW_M_CLOSES_1006}, {1007, BGW_M_CLOSES_1007}, {1009, BGW_M_CLOSES_1009}, {3001, BGW_M_CLOSES_3001},
-    {3005, BGW_M_CLOSES_3005}, {3008, BGW_M_CLOSES_3008}, {3012, BGW_M_CLOSES_3012}, {3013, BGW_M_CLOSES_3013},
-    {3500, BGW_M_CLOSES_3500}, {3501, BGW_M_CLOSES_3501}, {3504, BGW_M_CLOSES_3504}, {3507, BGW_M_CLOSES_3507},
-    {3510, BGW_M_CLOSES_3510},
+    {1000, BGW_M_CLOSES_1000}, {1001, BGW_M_CLOSES_1001}, {1002, BGW_M_CLOSES_1002},
+    {1003, BGW_M_CLOSES_1003}, {1006, BGW_M_CLOSES_1006}, {1007, BGW_M_CLOSES_1007},
+    {1009, BGW_M_CLOSES_1009}, {3001, BGW_M_CLOSES_3001}, {3005, BGW_M_CLOSES_3005},
+    {3008, BGW_M_CLOSES_3008}, {3012, BGW_M_CLOSES_3012}, {3013, BGW_M_CLOSES_3013},
+    {3500, BGW_M_CLOSES_3500}, {3501, BGW_M_CLOSES_3501}, {3504, BGW_M_CLOSES_3504},
+    {3507, BGW_M_CLOSES_3507}, {3510, BGW_M_CLOSES_3510},
 };
 
 static void count_close(const struct bgw_conn *c)
@@ -343,7 +327,8 @@ static void refuse_request(struct bgw_conn *c)
     enum bgw_refusal why = bgw_http_reader_refusal(c->busy->reader);
     const struct bgw_http_request *r = bgw_http_reader_request(c->busy->reader);
     bgw_buf_clear(&c->host->out);
-    bgw_http_refuse(&c->host->out, why, why == BGW_REFUSAL_METHOD ? "Allow: GET, HEAD, OPTIONS\r\n" : NULL,
+    bgw_http_refuse(&c->host->out, why,
+                    why == BGW_REFUSAL_METHOD ? "Allow: GET, HEAD, OPTIONS\r\n" : NULL,
                     r->method == BGW_HTTP_HEAD, conn_now(c));
     conn_send(c, bgw_buf_slice(&c->host->out));
     conn_finish(c);
@@ -353,8 +338,8 @@ static void answer_request(struct bgw_conn *c)
 {
     struct bgw_conn_host *h = c->host;
     bgw_buf_clear(&h->out);
-    enum bgw_api_result result =
-        bgw_api_answer(&h->api, bgw_http_reader_request(c->busy->reader), h->draining, &h->out, conn_now(c));
+    enum bgw_api_result result = bgw_api_answer(&h->api, bgw_http_reader_request(c->busy->reader),
+                                                h->draining, &h->out, conn_now(c));
     if (result == BGW_API_UPGRADE) {
         conn_ws_upgrade(c);
         return;
@@ -422,13 +407,14 @@ void bgw_conn_received(void *conn, struct bgw_slice bytes)
     bgw_shard_set_now(c->host->native.shard, conn_now(c));
     if (c->session)
         bgw_session_on_traffic(c->host->native.shard, c->session, conn_now(c));
-    /* the transport hands its own receive buffer over: unmasking in place is allowed (transport.h) */
     if (!conn_need_busy(c)) {
         conn_abort(c);
         return;
     }
+    /* the transport hands its receive buffer over: unmasking in place is allowed (transport.h) */
     size_t used = c->busy->stash ? 0 : pump(c, (char *)(uintptr_t)bytes.data, bytes.len);
-    if (used < bytes.len && !keep(&c->busy->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
+    if (used < bytes.len &&
+        !keep(&c->busy->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
         conn_abort(c);
         return;
     }
@@ -437,13 +423,13 @@ void bgw_conn_received(void *conn, struct bgw_slice bytes)
     settle(c);
 }
 
-/* What waits is looked at, as far as it may be; then the socket is read again. */
-static void resume(struct bgw_conn *c)
+void conn_resume(struct bgw_conn *c)
 {
     if (!conn_may_read(c))
         return;
     if (c->busy->stash) {
-        struct bgw_buf *stash = c->busy->stash; /* ours while it is looked at: the connection may end in between */
+        struct bgw_buf *stash =
+            c->busy->stash; /* ours while it is looked at: the connection may end in between */
         c->busy->stash = NULL;
         bgw_buf_consume(stash, pump(c, stash->data, stash->len));
         if (stash->len)
@@ -474,68 +460,6 @@ void bgw_conn_writable(void *conn)
     if (c->session)
         bgw_session_on_writable(c->host->native.shard, c->session, conn_now(c));
     if (c->state != CONN_DONE && c->busy && bgw_list_linked(&c->busy->wait_link))
-        resume(c);
+        conn_resume(c);
     settle(c);
-}
-
-void bgw_conn_host_turn_end(struct bgw_conn_host *h)
-{
-    struct bgw_list list;
-    if (bgw_list_empty(&h->waiting))
-        return;
-    /* those that still have to wait go back, behind this turn's */
-    bgw_list_init(&list);
-    bgw_list_splice(&list, &h->waiting);
-    while (!bgw_list_empty(&list)) {
-        struct conn_busy *b = BGW_CONTAINER(list.next, struct conn_busy, wait_link);
-        bgw_list_remove(&b->wait_link);
-        bgw_list_push_back(&h->waiting, &b->wait_link);
-        resume(b->conn);
-    }
-}
-
-/* ---- drain ---- */
-
-void bgw_conn_host_drain(struct bgw_conn_host *h)
-{
-    h->draining = true;
-    for (struct bgw_list *at = h->busy.next, *next; at != &h->busy; at = next) {
-        struct conn_busy *b = BGW_CONTAINER(at, struct conn_busy, link);
-        next = at->next;
-        if (b->conn->state == CONN_HTTP && !b->reader)
-            conn_finish(b->conn);
-    }
-}
-
-/* one walk over the sessions */
-struct bye_walk {
-    struct bgw_conn_host *host;
-    size_t left;
-    int64_t window_ms;
-    bool more;
-};
-
-static void say_bye(void *arg, struct bgw_session *session)
-{
-    struct bye_walk *walk = arg;
-    struct bgw_conn *c = bgw_session_conn(session);
-    if (c->bye_said || (c->state != CONN_OPEN && c->state != CONN_KEY_WAIT_OPEN))
-        return;
-    if (walk->left == 0) {
-        walk->more = true;
-        return;
-    }
-    walk->left--;
-    c->bye_said = true;
-    /* multiples of the golden ratio fill any window evenly, however many come */
-    uint64_t turn = (uint32_t)(walk->host->byes++ * 2654435769u);
-    int64_t retry_ms = (int64_t)(turn * (uint64_t)walk->window_ms >> 32);
-    bgw_session_bye(walk->host->native.shard, session, 3001, retry_ms, "draining");
-}
-
-bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms)
-{
-    struct bye_walk walk = {.host = h, .left = count, .window_ms = window_ms};
-    bgw_shard_each_session(h->native.shard, say_bye, &walk);
-    return walk.more;
 }

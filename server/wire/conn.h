@@ -16,7 +16,8 @@
 #include "bgw/wheel.h"
 #include "bgw/ws_codec.h"
 
-#define BGW_CONN_STASH_MAX 131072u /* bytes received and not looked at: reading is paused long before */
+#define BGW_CONN_STASH_MAX                                                                         \
+    131072u /* bytes received and not looked at: reading is paused long before */
 
 /* what the connections of one shard share; shard thread only */
 struct bgw_conn_host {
@@ -38,7 +39,8 @@ void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max);
 void bgw_conn_host_deinit(struct bgw_conn_host *h); /* asserts that no connection is left */
 /* End of a turn, after the shard's flush: those that may read again do. */
 void bgw_conn_host_turn_end(struct bgw_conn_host *h);
-/* From now on new sessions are refused and every answer ends its connection; idle connections go now. */
+/* From now on new sessions are refused and every answer ends its connection; idle connections go
+ * now. */
 void bgw_conn_host_drain(struct bgw_conn_host *h);
 /* Says bye to at most `count` sessions, retry_ms spread over the window. True if there are more. */
 bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms);

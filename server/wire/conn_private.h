@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conn_private: one connection, as conn.c (life, HTTP) and conn_ws.c (WebSocket) see it. Shard thread only. */
+/* conn_private: one connection, as conn.c (life, HTTP) and conn_ws.c (WebSocket) see it. Shard
+ * thread only. */
 #ifndef BGW_WIRE_CONN_PRIVATE_H
 #define BGW_WIRE_CONN_PRIVATE_H
 
@@ -29,9 +30,9 @@ struct conn_key_wait {
 /* What a connection has only while something is under way: an open, quiet WebSocket has none. */
 struct conn_busy { /* shard thread only; pooled */
     struct bgw_conn *conn;
-    struct bgw_list link;      /* host->busy */
-    struct bgw_list wait_link; /* host->waiting */
-    struct bgw_timer timer;    /* header, idle, close or key deadline: one at a time */
+    struct bgw_list link;           /* host->busy */
+    struct bgw_list wait_link;      /* host->waiting */
+    struct bgw_timer timer;         /* header, idle, close or key deadline: one at a time */
     struct bgw_http_reader *reader; /* while a request is read */
     struct bgw_ws_decoder decoder;
     struct bgw_buf *stash; /* received, not looked at yet; NULL: none */
@@ -63,6 +64,8 @@ void conn_abort(struct bgw_conn *c);
 bool conn_may_read(const struct bgw_conn *c);
 /* Stop reading until host_turn_end or writable finds that it may go on. */
 void conn_wait(struct bgw_conn *c);
+/* What waits is looked at, as far as it may be; then the socket is read again. */
+void conn_resume(struct bgw_conn *c);
 struct bgw_now conn_now(const struct bgw_conn *c);
 void conn_arm(struct bgw_conn *c, int64_t after_ms);
 void conn_disarm(struct bgw_conn *c);
@@ -71,7 +74,8 @@ bool conn_need_busy(struct bgw_conn *c);
 void conn_drop_key_wait(struct bgw_conn *c);
 
 /* ---- conn_ws.c ---- */
-/* The request in `reader` asks for an upgrade: answers it, one way or the other, or waits for a key. */
+/* The request in `reader` asks for an upgrade: answers it, one way or the other, or waits for a
+ * key. */
 void conn_ws_upgrade(struct bgw_conn *c);
 /* Feeds frames; returns how many bytes were used. */
 size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len);

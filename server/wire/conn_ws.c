@@ -20,7 +20,8 @@
 
 /* ---- the handshake ---- */
 
-static void refuse_with(struct bgw_conn *c, enum bgw_metric counter, const struct bgw_http_problem *p)
+static void refuse_with(struct bgw_conn *c, enum bgw_metric counter,
+                        const struct bgw_http_problem *p)
 {
     bgw_metric_add(counter, 1);
     bgw_buf_clear(&c->host->out);
@@ -30,7 +31,8 @@ static void refuse_with(struct bgw_conn *c, enum bgw_metric counter, const struc
     conn_finish(c);
 }
 
-static void refuse(struct bgw_conn *c, enum bgw_metric counter, enum bgw_refusal why, const char *headers)
+static void refuse(struct bgw_conn *c, enum bgw_metric counter, enum bgw_refusal why,
+                   const char *headers)
 {
     const struct bgw_http_problem p = {.status = bgw_refusal_status(why),
                                        .code = bgw_refusal_code(why),
@@ -45,8 +47,9 @@ static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result)
         .status = 401,
         .code = bgw_auth_code(result),
         .detail = bgw_auth_sentence(result),
-        .headers = result == BGW_AUTH_MISSING ? "WWW-Authenticate: Bearer realm=\"balances\"\r\n"
-                                              : "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_token\"\r\n",
+        .headers = result == BGW_AUTH_MISSING
+                       ? "WWW-Authenticate: Bearer realm=\"balances\"\r\n"
+                       : "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_token\"\r\n",
     };
     refuse_with(c, BGW_M_HANDSHAKES_UNAUTHORIZED, &p);
 }
@@ -66,7 +69,8 @@ static void refuse_handshake(struct bgw_conn *c, enum bgw_refusal why)
     refuse(c, counter, why, headers);
 }
 
-static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake, const struct bgw_claims *claims)
+static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake,
+                         const struct bgw_claims *claims)
 {
     struct bgw_conn_host *h = c->host;
     if (bgw_shard_session_count(h->native.shard) >= h->sessions_max) {
@@ -75,7 +79,8 @@ static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake, 
     }
     bgw_buf_clear(&h->out);
     bgw_http_reply_upgrade(&h->out, shake->accept, BGW_NATIVE_PROTOCOL);
-    conn_send(c, bgw_buf_slice(&h->out)); /* before the session, whose first word may come at once */
+    conn_send(c,
+              bgw_buf_slice(&h->out)); /* before the session, whose first word may come at once */
     bgw_http_reader_destroy(&c->busy->reader);
     conn_drop_key_wait(c);
     conn_disarm(c);
@@ -84,7 +89,8 @@ static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake, 
     c->state = CONN_OPEN;
     bgw_metric_add(BGW_M_HANDSHAKES_OK, 1);
     bgw_metric_add(BGW_M_SIGNALR_CONNECTIONS, 1);
-    if (bgw_session_open(h->native.shard, c, &bgw_dialect_native, claims, conn_now(c), &c->session) == BGW_OK)
+    if (bgw_session_open(h->native.shard, c, &bgw_dialect_native, claims, conn_now(c),
+                         &c->session) == BGW_OK)
         return;
     c->close_code = 3013;
     bgw_buf_clear(&h->out);
@@ -131,7 +137,8 @@ void conn_ws_upgrade(struct bgw_conn *c)
     }
     enum bgw_auth_result result = BGW_AUTH_OK;
     if (given)
-        result = bgw_auth_verify(c->host->native.auth, bgw_slice_of(c->host->token, token_len), conn_now(c), &claims);
+        result = bgw_auth_verify(c->host->native.auth, bgw_slice_of(c->host->token, token_len),
+                                 conn_now(c), &claims);
     else if (!shake.native)
         result = BGW_AUTH_MISSING;
     if (result == BGW_AUTH_PENDING) {
@@ -186,7 +193,8 @@ static void on_message(void *user, enum bgw_ws_opcode opcode, struct bgw_slice p
     BGW_ASSERT(opcode == BGW_WS_TEXT);
     if (c->state != CONN_OPEN)
         return;
-    if (payload.len > BGW_NATIVE_EARLY_MAX && !bgw_session_authenticated(c->session) && !bgw_native_is_hello(payload)) {
+    if (payload.len > BGW_NATIVE_EARLY_MAX && !bgw_session_authenticated(c->session) &&
+        !bgw_native_is_hello(payload)) {
         fail(c, 1009);
         return;
     }
@@ -241,7 +249,8 @@ size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len)
     };
     size_t used = 0;
     c->stop = false;
-    uint16_t code = bgw_ws_decode(&c->busy->decoder, &limits, &frame_ops, c, bytes, len, &c->stop, &used);
+    uint16_t code =
+        bgw_ws_decode(&c->busy->decoder, &limits, &frame_ops, c, bytes, len, &c->stop, &used);
     if (c->state == CONN_DONE || c->finishing)
         return len;
     if (code) {

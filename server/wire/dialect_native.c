@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dialect_native: what the gateway says in bgw.v1, one JSON object a text frame. Hides member order,
- * framing and what subscribers of one slot share. Called by the shard on its thread. Invariant: a
- * buffer holds whole frames only; a message that did not fit is taken back and `failed` stays set.
+ * dialect_native: what the gateway says in bgw.v1, one JSON object a text frame. Hides member
+ * order, framing and what subscribers of one slot share. Called by the shard on its thread.
+ * Invariant: a buffer holds whole frames only; a message that did not fit is taken back and
+ * `failed` stays set.
  */
 #include "native.h"
 
@@ -16,8 +17,8 @@
  * What `prepare` makes: this header, then three runs of bytes.
  *   start   {"k":"A","v":"         up to the version's text
  *   version k3f9.121               as most connections see it
- *   rest    ,"d":{…}}              once with txnId and deltaMinor, once without (the same run if equal)
- * Between version and rest each connection has its own `snap` and `merged`.
+ *   rest    ,"d":{…}}              once with txnId and deltaMinor, once without (the same run if
+ * equal) Between version and rest each connection has its own `snap` and `merged`.
  */
 struct prepared {
     struct bgw_version version;
@@ -150,7 +151,8 @@ static void native_update(struct bgw_buf *out, const struct bgw_update *u)
     }
     append_flags(out, u);
     bool single = u->merged == 0 || p.merged_len == 0;
-    bgw_buf_append(out, bgw_slice_of(single ? rest : rest + p.single_len, single ? p.single_len : p.merged_len));
+    bgw_buf_append(out, bgw_slice_of(single ? rest : rest + p.single_len,
+                                     single ? p.single_len : p.merged_len));
 }
 
 static void native_updates_end(struct bgw_buf *out, size_t began)
@@ -161,7 +163,8 @@ static void native_updates_end(struct bgw_buf *out, size_t began)
 
 /* ---- the rest: one frame a call ---- */
 
-static void append_keys(struct bgw_buf *out, const char *name, const struct bgw_slice *keys, size_t count)
+static void append_keys(struct bgw_buf *out, const char *name, const struct bgw_slice *keys,
+                        size_t count)
 {
     bgw_buf_append_str(out, name);
     bgw_buf_append_byte(out, '[');
@@ -173,8 +176,8 @@ static void append_keys(struct bgw_buf *out, const char *name, const struct bgw_
     bgw_buf_append_byte(out, ']');
 }
 
-static void native_state(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, enum bgw_slot_state state,
-                         const char *reason, int64_t lag_ms)
+static void native_state(struct bgw_buf *out, const struct bgw_slice *keys, size_t count,
+                         enum bgw_slot_state state, const char *reason, int64_t lag_ms)
 {
     size_t began = frame_begin(out);
     append_keys(out, "{\"ev\":\"state\",\"keys\":", keys, count);
@@ -213,7 +216,8 @@ static void native_pong(struct bgw_buf *out, uint64_t id)
     append_id_event(out, "{\"ev\":\"pong\",\"id\":", id);
 }
 
-static void native_mark(struct bgw_buf *out, struct bgw_slice w, uint64_t digest, struct bgw_slice resume)
+static void native_mark(struct bgw_buf *out, struct bgw_slice w, uint64_t digest,
+                        struct bgw_slice resume)
 {
     size_t began = frame_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"mark\",\"w\":"));
@@ -268,7 +272,8 @@ static void native_sub_reply(struct bgw_buf *out, const struct bgw_sub_reply *re
     frame_end(out, began);
 }
 
-static void native_err(struct bgw_buf *out, bool has_id, uint64_t id, const char *code, const char *text)
+static void native_err(struct bgw_buf *out, bool has_id, uint64_t id, const char *code,
+                       const char *text)
 {
     size_t began = frame_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"err\""));
@@ -282,7 +287,8 @@ static void native_err(struct bgw_buf *out, bool has_id, uint64_t id, const char
     frame_end(out, began);
 }
 
-static void native_revoked(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, const char *reason)
+static void native_revoked(struct bgw_buf *out, const struct bgw_slice *keys, size_t count,
+                           const char *reason)
 {
     size_t began = frame_begin(out);
     append_keys(out, "{\"ev\":\"revoked\",\"keys\":", keys, count);

@@ -48,7 +48,8 @@ static bool same_host(struct bgw_slice origin, struct bgw_slice host)
     } else if (!starts_with(origin, "http://")) {
         return false;
     }
-    return host.len && bgw_slice_eq_nocase(without_port(skip(origin, scheme), port), without_port(host, port));
+    return host.len &&
+           bgw_slice_eq_nocase(without_port(skip(origin, scheme), port), without_port(host, port));
 }
 
 static bool listed(struct bgw_slice origin, const char *origins)
@@ -75,7 +76,8 @@ static bool accept_of(struct bgw_slice key, char out[BGW_WS_ACCEPT_LEN + 1])
     char text[24 + sizeof(ACCEPT_GUID)];
     uint8_t raw[16], digest[20];
     size_t len;
-    if (key.len != 24 || bgw_base64_decode(key, raw, sizeof(raw), &len) != BGW_OK || len != sizeof(raw))
+    if (key.len != 24 || bgw_base64_decode(key, raw, sizeof(raw), &len) != BGW_OK ||
+        len != sizeof(raw))
         return false;
     memcpy(text, key.data, key.len);
     memcpy(text + key.len, ACCEPT_GUID, sizeof(ACCEPT_GUID));
@@ -108,7 +110,8 @@ static enum bgw_refusal check_protocols(const struct bgw_http_request *r, bool *
     return found > 1 ? BGW_REFUSAL_BAD_PROTOCOLS : BGW_REFUSAL_NONE;
 }
 
-enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins, struct bgw_handshake *out)
+enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins,
+                                     struct bgw_handshake *out)
 {
     if (!r->upgrade)
         return BGW_REFUSAL_UPGRADE_REQUIRED;
@@ -121,8 +124,8 @@ enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const cha
     return check_protocols(r, &out->native);
 }
 
-enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX], size_t *len,
-                                     bool *given)
+enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX],
+                                     size_t *len, bool *given)
 {
     struct bgw_slice header = bgw_http_header(r, "authorization", 0);
     enum bgw_status status = bgw_http_query(r->query, "access_token", out, BGW_TOKEN_MAX, len);

@@ -16,14 +16,16 @@ struct bgw_handshake {
 };
 
 /* Everything of RFC 6455 4.2.1, origin included; `origins` is BGW_ORIGINS. */
-enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins, struct bgw_handshake *out);
+enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins,
+                                     struct bgw_handshake *out);
 
 /* Own host, absent, or listed. */
 bool bgw_origin_allowed(const struct bgw_http_request *r, const char *origins);
 
 #define BGW_TOKEN_MAX 16384u
-/* The token of Authorization: Bearer or ?access_token=, decoded into `out`; *given false: there is none. */
-enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX], size_t *len,
-                                     bool *given);
+/* The token of Authorization: Bearer or ?access_token=, decoded into `out`; *given false: there is
+ * none. */
+enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX],
+                                     size_t *len, bool *given);
 
 #endif

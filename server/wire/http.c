@@ -49,12 +49,14 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
     struct http_head *h = &r->head;
     /* a name that comes in pieces: the open line has no value yet */
     if (h->line_count && !h->lines[h->line_count - 1].value_at) {
-        h->lines[h->line_count - 1].name_len = (uint16_t)(h->lines[h->line_count - 1].name_len + len);
+        h->lines[h->line_count - 1].name_len =
+            (uint16_t)(h->lines[h->line_count - 1].name_len + len);
         return 0;
     }
     if (h->line_count == BGW_HTTP_HEADER_LINES_MAX)
         return refuse(r, BGW_REFUSAL_HEADERS_TOO_LARGE);
-    h->lines[h->line_count++] = (struct http_line){.name_at = offset_of(r, at), .name_len = (uint16_t)len};
+    h->lines[h->line_count++] =
+        (struct http_line){.name_at = offset_of(r, at), .name_len = (uint16_t)len};
     return 0;
 }
 
@@ -198,7 +200,7 @@ static bool read_line(struct bgw_http_reader *r, struct bgw_slice bytes, size_t 
     *used += n;
     if (h->head.failed)
         return refuse(r, BGW_REFUSAL_INTERNAL) == 0;
-    /* an answer need not wait for the end of what can only be refused: a TLS hello, an empty line */
+    /* what can only be refused is refused before it ends: a TLS hello, an empty line */
     if (h->head.len && (h->head.data[0] < 'A' || h->head.data[0] > 'Z'))
         return refuse(r, BGW_REFUSAL_BAD_REQUEST_LINE) == 0;
     if (!ended)
@@ -256,11 +258,13 @@ static bool read_body(struct bgw_http_reader *r, struct bgw_slice bytes, size_t 
     llhttp_errno_t error = llhttp_execute(&r->parser, bytes.data, bytes.len);
     if (error != HPE_OK && error != HPE_PAUSED)
         return refuse(r, refusal_of(r, error)) == 0;
-    *used += error == HPE_PAUSED ? (size_t)(llhttp_get_error_pos(&r->parser) - bytes.data) : bytes.len;
+    *used +=
+        error == HPE_PAUSED ? (size_t)(llhttp_get_error_pos(&r->parser) - bytes.data) : bytes.len;
     return true;
 }
 
-enum bgw_http_progress bgw_http_read(struct bgw_http_reader *r, struct bgw_slice bytes, size_t *used)
+enum bgw_http_progress bgw_http_read(struct bgw_http_reader *r, struct bgw_slice bytes,
+                                     size_t *used)
 {
     *used = 0;
     while (!r->refusal && !r->complete && *used < bytes.len) {

@@ -82,18 +82,20 @@ static void append_date(struct bgw_buf *out, struct bgw_now now)
     struct tm t;
     if (!gmtime_r(&seconds, &t))
         return;
-    bgw_buf_appendf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday], t.tm_mday,
-                    months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    bgw_buf_appendf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
+                    t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
-void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, size_t body_len, struct bgw_now now)
+void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, size_t body_len,
+                         struct bgw_now now)
 {
     size_t row = status_row(r->status);
     bgw_metric_add(statuses[row].counter, 1);
     bgw_buf_appendf(out, "HTTP/1.1 %d %s\r\n", r->status, statuses[row].text);
     append_date(out, now);
     if (r->content_type) {
-        bgw_buf_appendf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", r->content_type, body_len);
+        bgw_buf_appendf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", r->content_type,
+                        body_len);
         bgw_buf_append_str(out, "X-Content-Type-Options: nosniff\r\n");
     }
     if (r->headers)
@@ -110,12 +112,15 @@ void bgw_http_reply(struct bgw_buf *out, const struct bgw_http_reply *r, struct 
         bgw_buf_append(out, r->body);
 }
 
-void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *p, struct bgw_now now)
+void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *p,
+                            struct bgw_now now)
 {
     struct bgw_buf body;
     bgw_buf_init(&body, 4096);
-    bgw_buf_appendf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":",
-                    statuses[status_row(p->status)].text, p->status, p->code);
+    bgw_buf_appendf(
+        &body,
+        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":",
+        statuses[status_row(p->status)].text, p->status, p->code);
     bgw_buf_append_json(&body, bgw_slice_str(p->detail));
     bgw_buf_append_str(&body, "}\n");
     char headers[512] = "Cache-Control: no-store\r\n";
@@ -133,7 +138,8 @@ void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *
     bgw_buf_deinit(&body);
 }
 
-void bgw_http_refuse(struct bgw_buf *out, enum bgw_refusal why, const char *headers, bool head_only, struct bgw_now now)
+void bgw_http_refuse(struct bgw_buf *out, enum bgw_refusal why, const char *headers, bool head_only,
+                     struct bgw_now now)
 {
     struct bgw_http_problem p = {.status = bgw_refusal_status(why),
                                  .code = bgw_refusal_code(why),
@@ -146,8 +152,9 @@ void bgw_http_refuse(struct bgw_buf *out, enum bgw_refusal why, const char *head
 void bgw_http_reply_upgrade(struct bgw_buf *out, const char *accept, const char *protocol)
 {
     bgw_metric_add(BGW_M_HTTP_101, 1);
-    bgw_buf_append_str(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                            "Sec-WebSocket-Accept: ");
+    bgw_buf_append_str(
+        out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Accept: ");
     bgw_buf_append_str(out, accept);
     if (protocol) {
         bgw_buf_append_str(out, "\r\nSec-WebSocket-Protocol: ");

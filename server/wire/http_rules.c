@@ -6,7 +6,8 @@
  */
 #include "http_private.h"
 
-static const char *const method_names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
+static const char *const method_names[] = {"GET",    "HEAD",  "POST",   "PUT",
+                                           "DELETE", "PATCH", "OPTIONS"};
 
 static enum bgw_http_method method_of(struct bgw_slice word)
 {
@@ -40,7 +41,8 @@ static bool host_valid(struct bgw_slice host)
             return false;
         i++;
     } else {
-        while (i < host.len && (is_alnum((unsigned char)host.data[i]) || strchr("-._~", host.data[i])))
+        while (i < host.len &&
+               (is_alnum((unsigned char)host.data[i]) || strchr("-._~", host.data[i])))
             i++;
         if (i == 0)
             return false;
@@ -86,7 +88,8 @@ enum bgw_refusal bgw_http_rules_line(struct http_head *h, struct bgw_http_reques
     }
     if (r->method == BGW_HTTP_OTHER)
         return BGW_REFUSAL_METHOD;
-    if (word[1].data[0] != '/' && !bgw_slice_eq(word[1], BGW_SLICE("*")) && !memmem(word[1].data, word[1].len, "://", 3))
+    if (word[1].data[0] != '/' && !bgw_slice_eq(word[1], BGW_SLICE("*")) &&
+        !memmem(word[1].data, word[1].len, "://", 3))
         return BGW_REFUSAL_BAD_TARGET;
     for (size_t i = 0; i < word[1].len; i++) {
         if (!target_char((unsigned char)word[1].data[i]))
@@ -95,7 +98,8 @@ enum bgw_refusal bgw_http_rules_line(struct http_head *h, struct bgw_http_reques
     return BGW_REFUSAL_NONE;
 }
 
-/* The target again, now that the buffer does not move any more. http://host/path must name `host`. */
+/* The target again, now that the buffer does not move any more. http://host/path must name `host`.
+ */
 static enum bgw_refusal judge_target(struct http_head *h, struct bgw_http_request *r)
 {
     struct bgw_slice word[3];
@@ -107,13 +111,17 @@ static enum bgw_refusal judge_target(struct http_head *h, struct bgw_http_reques
         return BGW_REFUSAL_NONE;
     }
     if (target.data[0] != '/') {
-        size_t scheme = target.len > 7 && bgw_slice_eq_nocase(bgw_slice_of(target.data, 7), BGW_SLICE("http://")) ? 7
-                        : target.len > 8 && bgw_slice_eq_nocase(bgw_slice_of(target.data, 8), BGW_SLICE("https://"))
+        size_t scheme = target.len > 7 && bgw_slice_eq_nocase(bgw_slice_of(target.data, 7),
+                                                              BGW_SLICE("http://"))
+                            ? 7
+                        : target.len > 8 && bgw_slice_eq_nocase(bgw_slice_of(target.data, 8),
+                                                                BGW_SLICE("https://"))
                             ? 8
                             : 0;
         const char *slash = scheme ? memchr(target.data + scheme, '/', target.len - scheme) : NULL;
-        if (!slash ||
-            !bgw_slice_eq_nocase(bgw_slice_of(target.data + scheme, (size_t)(slash - target.data) - scheme), r->host))
+        if (!slash || !bgw_slice_eq_nocase(bgw_slice_of(target.data + scheme,
+                                                        (size_t)(slash - target.data) - scheme),
+                                           r->host))
             return BGW_REFUSAL_BAD_TARGET;
         target = bgw_slice_of(slash, target.len - (size_t)(slash - target.data));
     }
@@ -156,7 +164,8 @@ static enum bgw_refusal judge_framing(struct http_head *h, struct bgw_http_reque
     size_t codings = bgw_http_header_count(r, "transfer-encoding");
     if (codings) {
         if (r->http10 || codings != 1 ||
-            !bgw_slice_eq_nocase(bgw_http_header(r, "transfer-encoding", 0), BGW_SLICE("chunked")) ||
+            !bgw_slice_eq_nocase(bgw_http_header(r, "transfer-encoding", 0),
+                                 BGW_SLICE("chunked")) ||
             bgw_http_header_count(r, "content-length"))
             return BGW_REFUSAL_BAD_FRAMING;
         h->chunked = true;
@@ -180,10 +189,10 @@ static enum bgw_refusal judge_upgrade(const struct http_head *h, struct bgw_http
 
 enum bgw_refusal bgw_http_rules_headers(struct http_head *h, struct bgw_http_request *r)
 {
-    static const char *const once[] = {"authorization",  "origin",
-                                       "content-type",   "sec-websocket-key",
-                                       "if-none-match",  "sec-websocket-version",
-                                       "x-tenant-id",    "last-event-id"};
+    static const char *const once[] = {"authorization", "origin",
+                                       "content-type",  "sec-websocket-key",
+                                       "if-none-match", "sec-websocket-version",
+                                       "x-tenant-id",   "last-event-id"};
     enum bgw_refusal why = judge_host(r);
     for (size_t i = 0; !why && i < sizeof(once) / sizeof(*once); i++) {
         if (bgw_http_header_count(r, once[i]) > 1)

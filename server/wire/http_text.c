@@ -35,7 +35,8 @@ static struct bgw_slice trim(struct bgw_slice s)
 
 static bool line_is(const struct http_head *h, size_t i, struct bgw_slice name)
 {
-    return bgw_slice_eq_nocase(bgw_slice_of(h->head.data + h->lines[i].name_at, h->lines[i].name_len), name);
+    return bgw_slice_eq_nocase(
+        bgw_slice_of(h->head.data + h->lines[i].name_at, h->lines[i].name_len), name);
 }
 
 static struct bgw_slice line_value(const struct http_head *h, size_t i)
@@ -62,8 +63,8 @@ size_t bgw_http_header_count(const struct bgw_http_request *r, const char *name)
     return count;
 }
 
-bool bgw_http_list_next(const struct bgw_http_request *r, const char *name, struct bgw_http_cursor *cursor,
-                        struct bgw_slice *element)
+bool bgw_http_list_next(const struct bgw_http_request *r, const char *name,
+                        struct bgw_http_cursor *cursor, struct bgw_slice *element)
 {
     for (;;) {
         struct bgw_slice value = bgw_http_header(r, name, cursor->line);
@@ -125,7 +126,8 @@ enum bgw_status bgw_http_unescape(struct bgw_slice in, char *out, size_t cap, si
 }
 
 /* The next name[=value] of a query; *at starts at zero. value.data NULL: no '='. */
-static bool query_next(struct bgw_slice query, size_t *at, struct bgw_slice *name, struct bgw_slice *value)
+static bool query_next(struct bgw_slice query, size_t *at, struct bgw_slice *name,
+                       struct bgw_slice *value)
 {
     if (!query.data || *at >= query.len)
         return false;
@@ -140,7 +142,8 @@ static bool query_next(struct bgw_slice query, size_t *at, struct bgw_slice *nam
     return true;
 }
 
-/* A name may be written with escapes: it is compared decoded, or a second reader would see another name. */
+/* A name may be written with escapes: it is compared decoded, or a second reader would see another
+ * name. */
 static bool name_is(struct bgw_slice raw, const char *name)
 {
     char decoded[64];
@@ -149,7 +152,8 @@ static bool name_is(struct bgw_slice raw, const char *name)
            bgw_slice_eq(bgw_slice_of(decoded, len), bgw_slice_str(name));
 }
 
-enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out, size_t cap, size_t *len)
+enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out, size_t cap,
+                               size_t *len)
 {
     struct bgw_slice raw_name, raw, found = {NULL, 0};
     size_t at = 0;

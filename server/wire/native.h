@@ -30,7 +30,8 @@ struct bgw_native { /* shard thread only; borrows */
 
 enum bgw_native_result {
     BGW_NATIVE_DONE,
-    BGW_NATIVE_WAIT, /* a token's key is being fetched: nothing was done; give the same message again later */
+    BGW_NATIVE_WAIT, /* a token's key is being fetched: nothing was done; give the same message
+                        again later */
 };
 
 /* Largest message taken before authentication; hello may have twice that. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * native_commands: what a client says in bgw.v1, decoded strictly into calls of the shard. Hides the
- * JSON of commands. Called by conn for each whole text message, on its shard's thread. Invariant:
- * a message leads to exactly one call of the session, an error included, so each gets its answer.
+ * native_commands: what a client says in bgw.v1, decoded strictly into calls of the shard. Hides
+ * the JSON of commands. Called by conn for each whole text message, on its shard's thread.
+ * Invariant: a message leads to exactly one call of the session, an error included, so each gets
+ * its answer.
  */
 #include "native.h"
 
@@ -13,9 +14,9 @@
 
 #include <stdlib.h>
 
-#define TEXT_MAX 65536u          /* decoded strings of one command: never more than the message */
-#define SINCE_MAX 4000u          /* versions of one command */
-#define INDEX_SIZE 2048u         /* power of two above BGW_JSON_MEMBERS_MAX */
+#define TEXT_MAX 65536u  /* decoded strings of one command: never more than the message */
+#define SINCE_MAX 4000u  /* versions of one command */
+#define INDEX_SIZE 2048u /* power of two above BGW_JSON_MEMBERS_MAX */
 
 struct bgw_native_scratch { /* shard thread only */
     struct bgw_sub_key keys[BGW_NATIVE_KEYS_MAX];
@@ -68,8 +69,10 @@ static enum bgw_native_result need_id(struct command *c)
 
 /* ---- strings ---- */
 
-/* The decoded string; borrows the message where nothing is escaped. False: not a string, or NUL inside. */
-static bool take_text(struct bgw_native_scratch *s, const struct bgw_json *value, struct bgw_slice *out)
+/* The decoded string; borrows the message where nothing is escaped. False: not a string, or NUL
+ * inside. */
+static bool take_text(struct bgw_native_scratch *s, const struct bgw_json *value,
+                      struct bgw_slice *out)
 {
     size_t len;
     if (value->type != BGW_JSON_STRING)
@@ -78,7 +81,8 @@ static bool take_text(struct bgw_native_scratch *s, const struct bgw_json *value
         *out = value->raw;
         return true;
     }
-    if (bgw_json_string(value, s->text + s->text_len, sizeof(s->text) - s->text_len, &len) != BGW_OK)
+    if (bgw_json_string(value, s->text + s->text_len, sizeof(s->text) - s->text_len, &len) !=
+        BGW_OK)
         return false;
     *out = bgw_slice_of(s->text + s->text_len, len);
     s->text_len += len;
@@ -126,15 +130,18 @@ static bool since_add(struct bgw_native_scratch *s, bgw_part part, const struct 
 {
     struct bgw_slice text;
     struct bgw_since *to = &s->since[s->since_count];
-    if (s->since_count == SINCE_MAX || !take_text(s, value, &text) || !bgw_version_parse(text, &to->version))
+    if (s->since_count == SINCE_MAX || !take_text(s, value, &text) ||
+        !bgw_version_parse(text, &to->version))
         return false;
     to->part = part;
     s->since_count++;
     return true;
 }
 
-/* A version for the whole key (or the one slot it names), or one a part. False: not in that form. */
-static bool since_attach(struct bgw_native_scratch *s, const struct bgw_feed *feed, struct bgw_sub_key *key)
+/* A version for the whole key (or the one slot it names), or one a part. False: not in that form.
+ */
+static bool since_attach(struct bgw_native_scratch *s, const struct bgw_feed *feed,
+                         struct bgw_sub_key *key)
 {
     const struct bgw_json *value = since_find(s, key->text);
     if (!value)
@@ -149,7 +156,8 @@ static bool since_attach(struct bgw_native_scratch *s, const struct bgw_feed *fe
         struct bgw_json name, version;
         while (bgw_json_next(value, &cursor, &name, &version)) {
             struct bgw_slice part;
-            if (!take_text(s, &name, &part) || !feed->part_valid(part) || !since_add(s, bgw_part_of(part), &version))
+            if (!take_text(s, &name, &part) || !feed->part_valid(part) ||
+                !since_add(s, bgw_part_of(part), &version))
                 return false;
         }
     }
@@ -199,11 +207,13 @@ static bool read_keys(struct command *c, const struct bgw_feed **feed, size_t *c
     if (!*feed)
         return refuse(c, "unknown_feed", "there is no feed of this name here"), false;
     if (!bgw_json_member(&c->root, "keys", &keys) || keys.type != BGW_JSON_ARRAY)
-        return refuse(c, "bad_request", "keys must be an array of keys, such as [\"A\",\"B/USD\"]"), false;
+        return refuse(c, "bad_request", "keys must be an array of keys, such as [\"A\",\"B/USD\"]"),
+               false;
     while (bgw_json_next(&keys, &cursor, NULL, &key)) {
         struct bgw_slice text;
         if (*count == BGW_NATIVE_KEYS_MAX)
-            return refuse(c, "too_large", "a command may name 1000 keys: send several commands"), false;
+            return refuse(c, "too_large", "a command may name 1000 keys: send several commands"),
+                   false;
         if (!take_text(s, &key, &text))
             return refuse(c, "bad_request", "each key must be a string without NUL"), false;
         split_key(*feed, text, &s->keys[(*count)++]);
@@ -213,7 +223,8 @@ static bool read_keys(struct command *c, const struct bgw_feed **feed, size_t *c
 
 static bool read_since(struct command *c, const struct bgw_feed *feed, size_t count)
 {
-    static const char form[] = "since must name versions by key: {\"A\":\"k3f9.120\"} or {\"A\":{\"NGN\":\"k3f9.120\"}}";
+    static const char form[] =
+        "since must name versions by key: {\"A\":\"k3f9.120\"} or {\"A\":{\"NGN\":\"k3f9.120\"}}";
     struct bgw_native_scratch *s = c->n->scratch;
     struct bgw_json since;
     if (!bgw_json_member(&c->root, "since", &since) || since.type == BGW_JSON_NULL)
@@ -236,7 +247,8 @@ static enum bgw_native_result on_sub(struct command *c)
     if (!c->has_id)
         return need_id(c);
     if (read_keys(c, &feed, &count) && read_since(c, feed, count))
-        bgw_session_sub(c->n->shard, c->session, c->id, bgw_slice_str(feed->name), c->n->scratch->keys, count);
+        bgw_session_sub(c->n->shard, c->session, c->id, bgw_slice_str(feed->name),
+                        c->n->scratch->keys, count);
     return BGW_NATIVE_DONE;
 }
 
@@ -247,7 +259,8 @@ static enum bgw_native_result on_unsub(struct command *c)
     if (!c->has_id)
         return need_id(c);
     if (read_keys(c, &feed, &count))
-        bgw_session_unsub(c->n->shard, c->session, c->id, bgw_slice_str(feed->name), c->n->scratch->keys, count);
+        bgw_session_unsub(c->n->shard, c->session, c->id, bgw_slice_str(feed->name),
+                          c->n->scratch->keys, count);
     return BGW_NATIVE_DONE;
 }
 
@@ -262,7 +275,8 @@ static bool read_token(struct command *c, struct bgw_claims *claims, enum bgw_au
     if (bgw_json_string(&value, c->n->scratch->token, sizeof(c->n->scratch->token), &len) != BGW_OK)
         *result = BGW_AUTH_MALFORMED;
     else
-        *result = bgw_auth_verify(c->n->auth, bgw_slice_of(c->n->scratch->token, len), c->now, claims);
+        *result =
+            bgw_auth_verify(c->n->auth, bgw_slice_of(c->n->scratch->token, len), c->now, claims);
     return true;
 }
 
@@ -282,7 +296,8 @@ static enum bgw_native_result on_hello(struct command *c)
         return BGW_NATIVE_DONE;
     }
     /* a resume token that is no string is a bad one: the shard ignores and counts it */
-    if (bgw_json_member(&c->root, "resume", &value) && value.type != BGW_JSON_NULL && !take_text(c->n->scratch, &value, &resume))
+    if (bgw_json_member(&c->root, "resume", &value) && value.type != BGW_JSON_NULL &&
+        !take_text(c->n->scratch, &value, &resume))
         resume = BGW_SLICE("?");
     bgw_session_hello(c->n->shard, c->session, given ? &claims : NULL, resume, c->now);
     if (given)
@@ -301,7 +316,8 @@ static enum bgw_native_result on_auth(struct command *c)
     if (result == BGW_AUTH_PENDING)
         return BGW_NATIVE_WAIT;
     if (result != BGW_AUTH_OK) {
-        bgw_session_err(c->n->shard, c->session, true, c->id, bgw_auth_code(result), bgw_auth_sentence(result), true);
+        bgw_session_err(c->n->shard, c->session, true, c->id, bgw_auth_code(result),
+                        bgw_auth_sentence(result), true);
         return BGW_NATIVE_DONE;
     }
     bgw_session_refresh(c->n->shard, c->session, c->id, &claims);
@@ -338,11 +354,14 @@ static enum bgw_native_result on_rate(struct command *c)
     int64_t millihz = 0, bytes_s = 0; /* absent: no limit */
     if (!c->has_id)
         return need_id(c);
-    if (bgw_json_member(&c->root, "max_hz", &value) && value.type != BGW_JSON_NULL && !read_millihz(&value, &millihz))
-        return refuse(c, "bad_request", "max_hz must be a number of at most three decimals; 0 or absent: no limit");
+    if (bgw_json_member(&c->root, "max_hz", &value) && value.type != BGW_JSON_NULL &&
+        !read_millihz(&value, &millihz))
+        return refuse(c, "bad_request",
+                      "max_hz must be a number of at most three decimals; 0 or absent: no limit");
     if (bgw_json_member(&c->root, "max_bytes_s", &value) && value.type != BGW_JSON_NULL &&
         (bgw_json_i64(&value, &bytes_s) != BGW_OK || bytes_s < 0))
-        return refuse(c, "bad_request", "max_bytes_s must be a whole number of bytes; 0 or absent: no limit");
+        return refuse(c, "bad_request",
+                      "max_bytes_s must be a whole number of bytes; 0 or absent: no limit");
     bgw_session_rate(c->n->shard, c->session, c->id, millihz, bytes_s);
     return BGW_NATIVE_DONE;
 }
@@ -414,8 +433,10 @@ enum bgw_native_result bgw_native_command(const struct bgw_native *n, struct bgw
     if (status != BGW_OK || c.root.type != BGW_JSON_OBJECT) {
         bgw_metric_add(BGW_M_COMMANDS_UNKNOWN, 1);
         if (status == BGW_TOO_LARGE)
-            return refuse(&c, "too_large", "an object may have 1100 members: send several commands");
-        return refuse(&c, "bad_json", status == BGW_OK ? "a command is one JSON object" : bgw_status_text(status));
+            return refuse(&c, "too_large",
+                          "an object may have 1100 members: send several commands");
+        return refuse(&c, "bad_json",
+                      status == BGW_OK ? "a command is one JSON object" : bgw_status_text(status));
     }
     if (bgw_json_member(&c.root, "id", &id)) {
         c.has_id = bgw_json_u63(&id, &c.id) == BGW_OK;

@@ -2,7 +2,8 @@
 /*
  * static: the files of the page: those built in, or those of BGW_WEB_ROOT while somebody works on
  * them. Hides where they lie. Called by api on a shard's thread; a file of the folder is read whole
- * and synchronously, which is for development. Invariant: nothing outside the folder is ever opened.
+ * and synchronously, which is for development. Invariant: nothing outside the folder is ever
+ * opened.
  */
 #include "api.h"
 
@@ -37,7 +38,8 @@ static bool path_plain(struct bgw_slice path)
 {
     for (size_t i = 0; i < path.len; i++) {
         char c = path.data[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '-' || c == '_';
         bool inner = i > 0 && path.data[i - 1] != '/';
         if (!word && !(c == '.' && inner) && !(c == '/' && (i == 0 || inner)))
             return false;
@@ -50,11 +52,16 @@ static const char *type_of(struct bgw_slice path)
     static const struct {
         const char *suffix, *type;
     } types[] = {
-        {".html", "text/html; charset=utf-8"},      {".css", "text/css; charset=utf-8"},
-        {".js", "text/javascript; charset=utf-8"},  {".mjs", "text/javascript; charset=utf-8"},
-        {".json", "application/json"},              {".txt", "text/plain; charset=utf-8"},
-        {".svg", "image/svg+xml"},                  {".png", "image/png"},
-        {".ico", "image/x-icon"},                   {".woff2", "font/woff2"},
+        {".html", "text/html; charset=utf-8"},
+        {".css", "text/css; charset=utf-8"},
+        {".js", "text/javascript; charset=utf-8"},
+        {".mjs", "text/javascript; charset=utf-8"},
+        {".json", "application/json"},
+        {".txt", "text/plain; charset=utf-8"},
+        {".svg", "image/svg+xml"},
+        {".png", "image/png"},
+        {".ico", "image/x-icon"},
+        {".woff2", "font/woff2"},
         {".webmanifest", "application/manifest+json"},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {

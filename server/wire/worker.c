@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker: a shard's thread. Hides the order of a turn: sockets and timers first (the loop), then the
- * hub's news, then one flush, then the library's leftovers. Created, drained and joined by the
+ * worker: a shard's thread. Hides the order of a turn: sockets and timers first (the loop), then
+ * the hub's news, then one flush, then the library's leftovers. Created, drained and joined by the
  * gateway; everything else runs on the worker's own thread. Invariant: what the hub sequenced
  * before a read is applied before that turn's flush.
  */
@@ -102,7 +102,8 @@ static void turn_end(void *arg, struct bgw_now now)
     bgw_shard_flush(w->shard, now);
     bgw_conn_host_turn_end(&w->host);
     int64_t wait_ms = bgw_shard_tick(w->shard, now);
-    if (wait_ms <= 0) { /* deadlines have made news: said now, not after another look at the sockets */
+    if (wait_ms <=
+        0) { /* deadlines have made news: said now, not after another look at the sockets */
         bgw_shard_flush(w->shard, now);
         wait_ms = bgw_shard_tick(w->shard, now);
     }
@@ -137,7 +138,8 @@ static size_t sockets_max(const struct bgw_worker_config *c)
         shards = 1;
     if (c->config->connections_max > 0)
         return (size_t)((c->config->connections_max + shards - 1) / shards);
-    /* The kernel spreads connections unevenly: each shard may use the whole table, the descriptors themselves are the limit. */
+    /* The kernel spreads connections unevenly: each shard may use the whole table, the descriptors
+     * themselves are the limit. */
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * DESCRIPTORS_SPARE)
         return DESCRIPTORS_SPARE;
     return (size_t)limit.rlim_cur - DESCRIPTORS_SPARE;
@@ -164,7 +166,8 @@ static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
         .mac = bgw_auth_mac,
         .server_name = bgw_slice_str(w->server_name),
     };
-    const struct bgw_shard_ops ops = {.arg = w, .post = post, .send = bgw_conn_send, .hang_up = bgw_conn_hang_up};
+    const struct bgw_shard_ops ops = {
+        .arg = w, .post = post, .send = bgw_conn_send, .hang_up = bgw_conn_hang_up};
     bgw_auth_random((uint8_t *)&config.conn_seed, sizeof(config.conn_seed));
     memcpy(config.resume_key, w->config.resume_key, sizeof(config.resume_key));
     return bgw_shard_create(&w->shard, &config, &ops, bgw_clock_now());
@@ -219,7 +222,8 @@ static enum bgw_status make_transport(struct bgw_worker *w, size_t conns_max)
 static enum bgw_status make_parts(struct bgw_worker *w)
 {
     size_t conns_max = sockets_max(&w->config);
-    snprintf(w->server_name, sizeof(w->server_name), "bgw/%s", w->config.version ? w->config.version : "dev");
+    snprintf(w->server_name, sizeof(w->server_name), "bgw/%s",
+             w->config.version ? w->config.version : "dev");
     enum bgw_status status = bgw_loop_create(&w->loop);
     if (status != BGW_OK)
         return status;
@@ -232,7 +236,8 @@ static enum bgw_status make_parts(struct bgw_worker *w)
     if (status == BGW_OK)
         status = make_transport(w, conns_max);
     if (status == BGW_OK) {
-        const struct bgw_loop_hooks hooks = {.arg = w, .wait_max_ms = wait_max_ms, .turn_end = turn_end};
+        const struct bgw_loop_hooks hooks = {
+            .arg = w, .wait_max_ms = wait_max_ms, .turn_end = turn_end};
         bgw_loop_set_hooks(w->loop, &hooks);
     }
     return status;
@@ -254,7 +259,8 @@ enum bgw_status bgw_worker_create(struct bgw_worker **out, const struct bgw_work
     enum bgw_status status = make_parts(w);
     if (status != BGW_OK) {
         if (error && !error->len)
-            bgw_buf_appendf(error, "shard %u cannot be made: %s", (unsigned)config->index, bgw_status_text(status));
+            bgw_buf_appendf(error, "shard %u cannot be made: %s", (unsigned)config->index,
+                            bgw_status_text(status));
         bgw_worker_destroy(&w);
         return status;
     }
@@ -306,7 +312,8 @@ enum bgw_status bgw_worker_start(struct bgw_worker *w)
 
 void bgw_worker_drain(struct bgw_worker *w, int64_t window_ms)
 {
-    /* release: whoever sees the window also sees what the caller did before, such as /readyz saying 503 */
+    /* release: whoever sees the window also sees what the caller did before, such as /readyz saying
+     * 503 */
     atomic_store_explicit(&w->drain_asked_ms, window_ms < 0 ? 0 : window_ms, memory_order_release);
     bgw_loop_wake(w->loop);
 }

@@ -27,7 +27,8 @@ static struct bgw_http_reader *read_request(const char *target, const char *host
     return r;
 }
 
-static enum bgw_refusal check(const char *host, const char *origins, const char *more, struct bgw_handshake *shake)
+static enum bgw_refusal check(const char *host, const char *origins, const char *more,
+                              struct bgw_handshake *shake)
 {
     struct bgw_http_reader *r = read_request("/ws", host, more);
     enum bgw_refusal why = bgw_handshake_check(bgw_http_reader_request(r), origins, shake);
@@ -86,12 +87,15 @@ TEST(keys_and_protocols_are_checked)
     } rows[] = {
         {"", BGW_REFUSAL_BAD_WS_KEY, false},
         {"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=\r\n", BGW_REFUSAL_BAD_WS_KEY, false},
-        {"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n", BGW_REFUSAL_BAD_WS_KEY, false}, /* trailing bits */
+        {"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n", BGW_REFUSAL_BAD_WS_KEY,
+         false}, /* trailing bits */
         {"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTEyMw==\r\n", BGW_REFUSAL_BAD_WS_KEY, false},
         {"Sec-WebSocket-Key: !!!!!!!!!!!!!!!!!!!!!!==\r\n", BGW_REFUSAL_BAD_WS_KEY, false},
         {KEY "Sec-WebSocket-Protocol: bgw.v1\r\n", BGW_REFUSAL_NONE, true},
-        {KEY "Sec-WebSocket-Protocol: x, bgw.v1\r\nSec-WebSocket-Protocol: y\r\n", BGW_REFUSAL_NONE, true},
-        {KEY "Sec-WebSocket-Protocol: BGW.V1\r\n", BGW_REFUSAL_NONE, false}, /* names are case-sensitive */
+        {KEY "Sec-WebSocket-Protocol: x, bgw.v1\r\nSec-WebSocket-Protocol: y\r\n", BGW_REFUSAL_NONE,
+         true},
+        {KEY "Sec-WebSocket-Protocol: BGW.V1\r\n", BGW_REFUSAL_NONE,
+         false}, /* names are case-sensitive */
         {KEY "Sec-WebSocket-Protocol: bgw.v1, bgw.v1\r\n", BGW_REFUSAL_BAD_PROTOCOLS, false},
         {KEY "Sec-WebSocket-Protocol: a b\r\n", BGW_REFUSAL_BAD_PROTOCOLS, false},
     };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http: what is read, what is refused (a row each for what the parsing library lets through), what is answered. */
+/* http: what is read, what is refused (a row each for what the parsing library lets through), what
+ * is answered. */
 #include "test.h"
 
 #include "bgw/http.h"
@@ -56,10 +57,13 @@ static const struct {
     {"host with user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", BGW_REFUSAL_BAD_HOST},
     {"host with a list", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", BGW_REFUSAL_BAD_HOST},
     {"host with a long port", "GET / HTTP/1.1\r\nHost: a:123456\r\n\r\n", BGW_REFUSAL_BAD_HOST},
-    {"two authorizations", "GET / HTTP/1.1\r\n" H "Authorization: Bearer x\r\nAuthorization: Bearer x\r\n\r\n",
+    {"two authorizations",
+     "GET / HTTP/1.1\r\n" H "Authorization: Bearer x\r\nAuthorization: Bearer x\r\n\r\n",
      BGW_REFUSAL_DUPLICATE_HEADER},
-    {"two origins", "GET / HTTP/1.1\r\n" H "Origin: http://a\r\nOrigin: http://b\r\n\r\n", BGW_REFUSAL_DUPLICATE_HEADER},
-    {"two websocket keys", "GET / HTTP/1.1\r\n" H "Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: a\r\n\r\n",
+    {"two origins", "GET / HTTP/1.1\r\n" H "Origin: http://a\r\nOrigin: http://b\r\n\r\n",
+     BGW_REFUSAL_DUPLICATE_HEADER},
+    {"two websocket keys",
+     "GET / HTTP/1.1\r\n" H "Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: a\r\n\r\n",
      BGW_REFUSAL_DUPLICATE_HEADER},
     {"HTTP/2.0", "GET / HTTP/2.0\r\n" H "\r\n", BGW_REFUSAL_BAD_VERSION},
     {"HTTP/0.9", "GET / HTTP/0.9\r\n" H "\r\n", BGW_REFUSAL_BAD_VERSION},
@@ -75,37 +79,56 @@ static const struct {
     {"TRACE", "TRACE / HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_METHOD},
     {"lower-case method", "get / HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
     {"upgrade on 1.0", "GET / HTTP/1.0\r\n" H UP "\r\n", BGW_REFUSAL_BAD_UPGRADE},
-    {"upgrade with a length", "GET / HTTP/1.1\r\n" H UP "Content-Length: 2\r\n\r\nab", BGW_REFUSAL_BAD_UPGRADE},
+    {"upgrade with a length", "GET / HTTP/1.1\r\n" H UP "Content-Length: 2\r\n\r\nab",
+     BGW_REFUSAL_BAD_UPGRADE},
     {"upgrade with chunks", "GET / HTTP/1.1\r\n" H UP "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      BGW_REFUSAL_BAD_UPGRADE},
-    {"upgrade to h2c", "GET / HTTP/1.1\r\n" H "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", BGW_REFUSAL_BAD_UPGRADE},
-    {"upgrade to a list", "GET / HTTP/1.1\r\n" H "Upgrade: websocket, h2c\r\nConnection: Upgrade\r\n\r\n",
+    {"upgrade to h2c", "GET / HTTP/1.1\r\n" H "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
      BGW_REFUSAL_BAD_UPGRADE},
-    {"upgrade without connection", "GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n", BGW_REFUSAL_BAD_UPGRADE},
+    {"upgrade to a list",
+     "GET / HTTP/1.1\r\n" H "Upgrade: websocket, h2c\r\nConnection: Upgrade\r\n\r\n",
+     BGW_REFUSAL_BAD_UPGRADE},
+    {"upgrade without connection", "GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n",
+     BGW_REFUSAL_BAD_UPGRADE},
     {"upgrade with POST", "POST / HTTP/1.1\r\n" H UP "\r\n", BGW_REFUSAL_BAD_UPGRADE},
-    {"transfer coding on 1.0", "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
-    {"gzip, chunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
-    {"gzip and chunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+    {"transfer coding on 1.0", "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n",
      BGW_REFUSAL_BAD_FRAMING},
-    {"xchunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
-    {"length and chunks", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+    {"gzip, chunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n",
      BGW_REFUSAL_BAD_FRAMING},
-    {"chunks and length", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+    {"gzip and chunked",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
      BGW_REFUSAL_BAD_FRAMING},
-    {"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", BGW_REFUSAL_BAD_FRAMING},
-    {"a signed length", "POST / HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc", BGW_REFUSAL_BAD_FRAMING},
-    {"a negative length", "POST / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
-    {"a chunk extension", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\n\r\n",
+    {"xchunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n",
      BGW_REFUSAL_BAD_FRAMING},
-    {"a trailer", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n",
+    {"length and chunks",
+     "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
      BGW_REFUSAL_BAD_FRAMING},
-    {"an announced trailer", "POST / HTTP/1.1\r\n" H "Trailer: A\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    {"chunks and length",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a signed length", "POST / HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a negative length", "POST / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a chunk extension",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a trailer",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"an announced trailer",
+     "POST / HTTP/1.1\r\n" H "Trailer: A\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      BGW_REFUSAL_BAD_FRAMING},
     {"the largest length", "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551615\r\n\r\n",
      BGW_REFUSAL_BODY_TOO_LARGE},
-    {"a longer length", "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551616\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
-    {"a body above the cap", "POST / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n", BGW_REFUSAL_BODY_TOO_LARGE},
-    {"a chunk above the cap", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffff0\r\n", BGW_REFUSAL_NONE},
+    {"a longer length", "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551616\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a body above the cap", "POST / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n",
+     BGW_REFUSAL_BODY_TOO_LARGE},
+    {"a chunk above the cap",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffff0\r\n", BGW_REFUSAL_NONE},
     {"two spaces before the target", "GET  / HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
     {"two spaces behind the target", "GET /  HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
     {"a tab in the line", "GET\t/ HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
@@ -141,7 +164,8 @@ static const struct {
     {"OPTIONS *", "OPTIONS * HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_NONE},
     {"an address", "GET / HTTP/1.1\r\nHost: [::1]:5851\r\n\r\n", BGW_REFUSAL_NONE},
     {"an upgrade", "GET /ws HTTP/1.1\r\n" H UP "\r\n", BGW_REFUSAL_NONE},
-    {"an upgrade by a browser", "GET /ws HTTP/1.1\r\n" H "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\r\n",
+    {"an upgrade by a browser",
+     "GET /ws HTTP/1.1\r\n" H "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\r\n",
      BGW_REFUSAL_NONE},
 };
 
@@ -153,7 +177,8 @@ TEST(each_malformed_request_has_its_refusal_however_it_is_cut)
             enum bgw_refusal got = refusal_of(bgw_slice_str(rows[i].text), steps[s]);
             if (got != rows[i].refusal)
                 printf("# %s, in steps of %zu: %s, not %s\n", rows[i].what, steps[s],
-                       got ? bgw_refusal_code(got) : "taken", rows[i].refusal ? bgw_refusal_code(rows[i].refusal) : "taken");
+                       got ? bgw_refusal_code(got) : "taken",
+                       rows[i].refusal ? bgw_refusal_code(rows[i].refusal) : "taken");
             CHECK(got == rows[i].refusal);
         }
     }
@@ -161,11 +186,14 @@ TEST(each_malformed_request_has_its_refusal_however_it_is_cut)
 
 TEST(a_nul_is_refused_in_line_and_header)
 {
-    CHECK(refusal_of(BGW_SLICE("GET /\0 HTTP/1.1\r\n" H "\r\n"), 100) == BGW_REFUSAL_BAD_REQUEST_LINE);
-    CHECK(refusal_of(BGW_SLICE("GET / HTTP/1.1\r\n" H "X: a\0b\r\n\r\n"), 100) == BGW_REFUSAL_BAD_HEADER);
+    CHECK(refusal_of(BGW_SLICE("GET /\0 HTTP/1.1\r\n" H "\r\n"), 100) ==
+          BGW_REFUSAL_BAD_REQUEST_LINE);
+    CHECK(refusal_of(BGW_SLICE("GET / HTTP/1.1\r\n" H "X: a\0b\r\n\r\n"), 100) ==
+          BGW_REFUSAL_BAD_HEADER);
 }
 
-static struct bgw_slice many(struct bgw_buf *b, const char *head, const char *piece, size_t count, const char *tail)
+static struct bgw_slice many(struct bgw_buf *b, const char *head, const char *piece, size_t count,
+                             const char *tail)
 {
     bgw_buf_init(b, 1 << 20);
     bgw_buf_append_str(b, head);
@@ -180,26 +208,33 @@ TEST(limits_hold_to_the_byte)
 {
     struct bgw_buf b;
     size_t line = BGW_HTTP_LINE_MAX - strlen("GET / HTTP/1.1");
-    CHECK(refusal_of(many(&b, "GET /", "a", line, " HTTP/1.1\r\n" H "\r\n"), 1000) == BGW_REFUSAL_NONE);
+    CHECK(refusal_of(many(&b, "GET /", "a", line, " HTTP/1.1\r\n" H "\r\n"), 1000) ==
+          BGW_REFUSAL_NONE);
     bgw_buf_deinit(&b);
-    CHECK(refusal_of(many(&b, "GET /", "a", line + 1, " HTTP/1.1\r\n" H "\r\n"), 1000) == BGW_REFUSAL_TARGET_TOO_LONG);
+    CHECK(refusal_of(many(&b, "GET /", "a", line + 1, " HTTP/1.1\r\n" H "\r\n"), 1000) ==
+          BGW_REFUSAL_TARGET_TOO_LONG);
     bgw_buf_deinit(&b);
-    CHECK(refusal_of(many(&b, "GET /", "a", 300000, " HTTP/1.1\r\n" H "\r\n"), 4096) == BGW_REFUSAL_TARGET_TOO_LONG);
+    CHECK(refusal_of(many(&b, "GET /", "a", 300000, " HTTP/1.1\r\n" H "\r\n"), 4096) ==
+          BGW_REFUSAL_TARGET_TOO_LONG);
     bgw_buf_deinit(&b);
     size_t block = BGW_HTTP_HEADERS_MAX - strlen(H "X: \r\n\r\n");
-    CHECK(refusal_of(many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", block, "\r\n\r\n"), 999) == BGW_REFUSAL_NONE);
+    CHECK(refusal_of(many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", block, "\r\n\r\n"), 999) ==
+          BGW_REFUSAL_NONE);
     bgw_buf_deinit(&b);
     CHECK(refusal_of(many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", block + 1, "\r\n\r\n"), 999) ==
           BGW_REFUSAL_HEADERS_TOO_LARGE);
     bgw_buf_deinit(&b);
-    CHECK(refusal_of(many(&b, "GET / HTTP/1.1\r\n" H, "A: b\r\n", BGW_HTTP_HEADER_LINES_MAX - 1, "\r\n"), 999) ==
-          BGW_REFUSAL_NONE);
+    CHECK(refusal_of(
+              many(&b, "GET / HTTP/1.1\r\n" H, "A: b\r\n", BGW_HTTP_HEADER_LINES_MAX - 1, "\r\n"),
+              999) == BGW_REFUSAL_NONE);
     bgw_buf_deinit(&b);
-    CHECK(refusal_of(many(&b, "GET / HTTP/1.1\r\n" H, "A: b\r\n", BGW_HTTP_HEADER_LINES_MAX, "\r\n"), 999) ==
-          BGW_REFUSAL_HEADERS_TOO_LARGE);
+    CHECK(
+        refusal_of(many(&b, "GET / HTTP/1.1\r\n" H, "A: b\r\n", BGW_HTTP_HEADER_LINES_MAX, "\r\n"),
+                   999) == BGW_REFUSAL_HEADERS_TOO_LARGE);
     bgw_buf_deinit(&b);
-    CHECK(refusal_of(many(&b, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", 65537, ""), 4096) ==
-          BGW_REFUSAL_BODY_TOO_LARGE);
+    CHECK(refusal_of(many(&b, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n",
+                          "1\r\na\r\n", 65537, ""),
+                     4096) == BGW_REFUSAL_BODY_TOO_LARGE);
     bgw_buf_deinit(&b);
 }
 
@@ -210,7 +245,8 @@ TEST(a_request_ends_where_the_next_begins)
     } pairs[] = {
         {"GET /1 HTTP/1.1\r\n" H "\r\n", "GET /2 HTTP/1.1\r\n" H "\r\n"},
         {"POST /1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc", "GET /2 HTTP/1.1\r\n" H "\r\n"},
-        {"POST /1 HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "GET /2 HTTP/1.1\r\n\r\n"},
+        {"POST /1 HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+         "GET /2 HTTP/1.1\r\n\r\n"},
         {"GET /ws HTTP/1.1\r\n" H UP "\r\n", "\x81\x80\x01\x02\x03\x04"},
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
@@ -229,8 +265,12 @@ TEST(a_request_ends_where_the_next_begins)
 TEST(a_request_tells_what_it_said)
 {
     struct bgw_http_reader *r = bgw_http_reader_create(65536);
-    struct outcome o = feed(r, BGW_SLICE("GET /a%20b/c?x=1&access_token=a%2Eb&y HTTP/1.1\r\nhOsT:  Example.com:80 \r\n"
-                                         "Empty:\r\nsec-websocket-protocol: a, ,bgw.v1\r\nSec-WebSocket-Protocol: c\r\n\r\n"), 3);
+    struct outcome o = feed(
+        r,
+        BGW_SLICE(
+            "GET /a%20b/c?x=1&access_token=a%2Eb&y HTTP/1.1\r\nhOsT:  Example.com:80 \r\n"
+            "Empty:\r\nsec-websocket-protocol: a, ,bgw.v1\r\nSec-WebSocket-Protocol: c\r\n\r\n"),
+        3);
     CHECK(o.progress == BGW_HTTP_DONE);
     const struct bgw_http_request *q = bgw_http_reader_request(r);
     CHECK_SLICE(q->path, "/a b/c");
@@ -241,13 +281,17 @@ TEST(a_request_tells_what_it_said)
     CHECK_SLICE(bgw_http_header(q, "sec-websocket-protocol", 1), "c");
     struct bgw_http_cursor cursor = {0};
     struct bgw_slice e;
-    CHECK(bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e) && bgw_slice_eq(e, BGW_SLICE("a")));
-    CHECK(bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e) && bgw_slice_eq(e, BGW_SLICE("bgw.v1")));
-    CHECK(bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e) && bgw_slice_eq(e, BGW_SLICE("c")));
+    CHECK(bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e) &&
+          bgw_slice_eq(e, BGW_SLICE("a")));
+    CHECK(bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e) &&
+          bgw_slice_eq(e, BGW_SLICE("bgw.v1")));
+    CHECK(bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e) &&
+          bgw_slice_eq(e, BGW_SLICE("c")));
     CHECK(!bgw_http_list_next(q, "sec-websocket-protocol", &cursor, &e));
     char out[8];
     size_t len;
-    CHECK(bgw_http_query(q->query, "access_token", out, sizeof(out), &len) == BGW_OK && len == 3 && !memcmp(out, "a.b", 3));
+    CHECK(bgw_http_query(q->query, "access_token", out, sizeof(out), &len) == BGW_OK && len == 3 &&
+          !memcmp(out, "a.b", 3));
     CHECK(bgw_http_query_has(q->query, "y") && !bgw_http_query_has(q->query, "z"));
     bgw_http_reader_destroy(&r);
 }
@@ -282,8 +326,10 @@ TEST(the_query_is_decoded_strictly)
     CHECK(bgw_http_query(BGW_SLICE("a=%00"), "a", out, sizeof(out), &len) == BGW_BAD_ENCODING);
     CHECK(bgw_http_query(BGW_SLICE("a=12345"), "a", out, sizeof(out), &len) == BGW_TOO_LARGE);
     CHECK(bgw_http_query(BGW_SLICE("b=1"), "a", out, sizeof(out), &len) == BGW_NOT_FOUND);
-    CHECK(bgw_http_query((struct bgw_slice){NULL, 0}, "a", out, sizeof(out), &len) == BGW_NOT_FOUND);
-    CHECK(bgw_http_query(BGW_SLICE("a=+%2B"), "a", out, sizeof(out), &len) == BGW_OK && len == 2 && !memcmp(out, "++", 2));
+    CHECK(bgw_http_query((struct bgw_slice){NULL, 0}, "a", out, sizeof(out), &len) ==
+          BGW_NOT_FOUND);
+    CHECK(bgw_http_query(BGW_SLICE("a=+%2B"), "a", out, sizeof(out), &len) == BGW_OK && len == 2 &&
+          !memcmp(out, "++", 2));
     CHECK(bgw_http_query(BGW_SLICE("a"), "a", out, sizeof(out), &len) == BGW_OK && len == 0);
 }
 

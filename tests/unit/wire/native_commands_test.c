@@ -31,20 +31,23 @@ static void say(const char *fmt, ...)
     session.calls++;
 }
 
-static void say_keys(const char *what, uint64_t id, struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
+static void say_keys(const char *what, uint64_t id, struct bgw_slice feed,
+                     const struct bgw_sub_key *keys, size_t count)
 {
     char text[3000];
     size_t at = 0;
     for (size_t i = 0; i < count && at < sizeof(text) - 200; i++) {
         char part[4] = "";
         bgw_part_text(keys[i].part, part);
-        at += (size_t)snprintf(text + at, sizeof(text) - at, " %.*s[%.*s %s%s", (int)keys[i].text.len, keys[i].text.data,
-                               (int)keys[i].key.len, keys[i].key.data, part, keys[i].invalid ? " bad" : "");
+        at += (size_t)snprintf(text + at, sizeof(text) - at, " %.*s[%.*s %s%s",
+                               (int)keys[i].text.len, keys[i].text.data, (int)keys[i].key.len,
+                               keys[i].key.data, part, keys[i].invalid ? " bad" : "");
         for (size_t s = 0; s < keys[i].since_count; s++) {
             char version[BGW_VERSION_TEXT_MAX], since_part[4] = "";
             bgw_version_format(keys[i].since[s].version, version);
             bgw_part_text(keys[i].since[s].part, since_part);
-            at += (size_t)snprintf(text + at, sizeof(text) - at, " since %s=%s", since_part, version);
+            at +=
+                (size_t)snprintf(text + at, sizeof(text) - at, " since %s=%s", since_part, version);
         }
         at += (size_t)snprintf(text + at, sizeof(text) - at, "]");
     }
@@ -56,30 +59,33 @@ bool bgw_session_authenticated(const struct bgw_session *s)
 {
     return s->authenticated;
 }
-void bgw_session_hello(struct bgw_shard *s, struct bgw_session *session_, const struct bgw_claims *claims,
-                       struct bgw_slice resume, struct bgw_now now)
+void bgw_session_hello(struct bgw_shard *s, struct bgw_session *session_,
+                       const struct bgw_claims *claims, struct bgw_slice resume, struct bgw_now now)
 {
     (void)s, (void)session_, (void)now;
-    say("hello %s resume=%.*s", claims ? claims->tenant : "-", (int)resume.len, resume.data ? resume.data : "");
+    say("hello %s resume=%.*s", claims ? claims->tenant : "-", (int)resume.len,
+        resume.data ? resume.data : "");
 }
-void bgw_session_sub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id, struct bgw_slice feed,
-                     const struct bgw_sub_key *keys, size_t count)
+void bgw_session_sub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                     struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
 {
     (void)s, (void)session_;
     say_keys("sub", id, feed, keys, count);
 }
-void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id, struct bgw_slice feed,
-                       const struct bgw_sub_key *keys, size_t count)
+void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                       struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
 {
     (void)s, (void)session_;
     say_keys("unsub", id, feed, keys, count);
 }
-void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *session_, uint64_t id, const struct bgw_claims *claims)
+void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                         const struct bgw_claims *claims)
 {
     (void)s, (void)session_;
     say("refresh %llu %s", (unsigned long long)id, claims->tenant);
 }
-void bgw_session_rate(struct bgw_shard *s, struct bgw_session *session_, uint64_t id, int64_t millihz, int64_t bytes_s)
+void bgw_session_rate(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                      int64_t millihz, int64_t bytes_s)
 {
     (void)s, (void)session_;
     say("rate %llu %lld %lld", (unsigned long long)id, (long long)millihz, (long long)bytes_s);
@@ -99,8 +105,8 @@ void bgw_session_ping(struct bgw_shard *s, struct bgw_session *session_, uint64_
     (void)s, (void)session_;
     say("ping %llu", (unsigned long long)id);
 }
-void bgw_session_err(struct bgw_shard *s, struct bgw_session *session_, bool has_id, uint64_t id, const char *code,
-                     const char *text, bool strike)
+void bgw_session_err(struct bgw_shard *s, struct bgw_session *session_, bool has_id, uint64_t id,
+                     const char *code, const char *text, bool strike)
 {
     (void)s, (void)session_;
     if (has_id)
@@ -109,7 +115,8 @@ void bgw_session_err(struct bgw_shard *s, struct bgw_session *session_, bool has
         say("err - %s%s", code, strike ? "" : " free");
     CHECK(text && *text);
 }
-void bgw_session_bye(struct bgw_shard *s, struct bgw_session *session_, uint16_t code, int64_t retry_ms, const char *reason)
+void bgw_session_bye(struct bgw_shard *s, struct bgw_session *session_, uint16_t code,
+                     int64_t retry_ms, const char *reason)
 {
     (void)s, (void)session_, (void)retry_ms;
     say("bye %u %s", (unsigned)code, reason);
@@ -120,7 +127,8 @@ static struct bgw_native native;
 
 static void setup(bool authenticated)
 {
-    struct bgw_auth_config config = {.secret = BGW_SLICE(SECRET), .default_tenant = BGW_SLICE("tnt_demo"), .feed = &feed};
+    struct bgw_auth_config config = {
+        .secret = BGW_SLICE(SECRET), .default_tenant = BGW_SLICE("tnt_demo"), .feed = &feed};
     struct bgw_auth *auth = NULL;
     struct bgw_buf error;
     bgw_buf_init(&error, 1024);
@@ -128,7 +136,8 @@ static void setup(bool authenticated)
     session = (struct bgw_session){.authenticated = authenticated};
     bgw_feed_balance_init(&feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
     CHECK(bgw_auth_create(&auth, &config, &error) == BGW_OK);
-    native = (struct bgw_native){.auth = auth, .feeds = &feed, .feed_count = 1, .scratch = bgw_native_scratch_create()};
+    native = (struct bgw_native){
+        .auth = auth, .feeds = &feed, .feed_count = 1, .scratch = bgw_native_scratch_create()};
     bgw_buf_deinit(&error);
 }
 
@@ -145,8 +154,8 @@ static const char *run(struct bgw_slice message)
     char *copy = malloc(message.len ? message.len : 1);
     memcpy(copy, message.data, message.len);
     session.said[0] = '\0';
-    CHECK(bgw_native_command(&native, &session, bgw_slice_of(copy, message.len), (struct bgw_now){1000, 1000000}) ==
-          BGW_NATIVE_DONE);
+    CHECK(bgw_native_command(&native, &session, bgw_slice_of(copy, message.len),
+                             (struct bgw_now){1000, 1000000}) == BGW_NATIVE_DONE);
     free(copy);
     CHECK_EQ_I64(session.calls, before + 1); /* each message, one answer */
     return session.said;
@@ -162,17 +171,23 @@ TEST(each_command_becomes_its_call)
     static const struct {
         const char *message, *call;
     } rows[] = {
-        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\",\"B/USD\"]}", "sub 1 balance A[A ] B/USD[B USD]"},
-        {"{\"id\":9223372036854775807,\"op\":\"sub\",\"feed\":\"balance\",\"keys\":[]}", "sub 9223372036854775807 balance"},
-        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{\"A\":\"k3f9.120\",\"Z\":\"k3f9.1\"}}",
+        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\",\"B/USD\"]}",
+         "sub 1 balance A[A ] B/USD[B USD]"},
+        {"{\"id\":9223372036854775807,\"op\":\"sub\",\"feed\":\"balance\",\"keys\":[]}",
+         "sub 9223372036854775807 balance"},
+        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{\"A\":\"k3f9.120\",\"Z\":\"k3f9.1\"}"
+         "}",
          "sub 1 balance A[A  since =k3f9.120]"},
-        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\",\"B/USD\"],\"since\":{\"B/USD\":\"k.7.3\",\"A\":{\"NGN\":\"k.1\",\"USD\":\"k.2\"}}}",
+        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\",\"B/USD\"],\"since\":{\"B/"
+         "USD\":\"k.7.3\",\"A\":{\"NGN\":\"k.1\",\"USD\":\"k.2\"}}}",
          "sub 1 balance A[A  since NGN=k.1 since USD=k.2] B/USD[B USD since USD=k.7.3]"},
         {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"a b\",\"\",\"A/usd\",\"A/USD/X\",\"ok\"]}",
          "sub 1 balance a b[a b  bad] [  bad] A/usd[A  bad] A/USD/X[A  bad] ok[ok ]"},
-        {"{\"op\":\"s\\u0075b\",\"id\":1,\"k\\u0065ys\":[\"\\u0041\"],\"since\":{\"\\u0041\":\"k.1\"}}",
+        {"{\"op\":\"s\\u0075b\",\"id\":1,\"k\\u0065ys\":[\"\\u0041\"],\"since\":{\"\\u0041\":\"k."
+         "1\"}}",
          "sub 1 balance A[A  since =k.1]"},
-        {"{\"op\":\"unsub\",\"id\":2,\"keys\":[\"A\"],\"future\":{\"x\":[1,2]}}", "unsub 2 balance A[A ]"},
+        {"{\"op\":\"unsub\",\"id\":2,\"keys\":[\"A\"],\"future\":{\"x\":[1,2]}}",
+         "unsub 2 balance A[A ]"},
         {"{\"op\":\"rate\",\"id\":4,\"max_hz\":2,\"max_bytes_s\":4096}", "rate 4 2000 4096"},
         {"{\"op\":\"rate\",\"id\":4,\"max_hz\":0.5}", "rate 4 500 0"},
         {"{\"op\":\"rate\",\"id\":4,\"max_hz\":0.125,\"max_bytes_s\":null}", "rate 4 125 0"},
@@ -212,8 +227,10 @@ TEST(what_is_not_a_command_gets_an_error_with_its_id)
         {"{\"op\":\"sub\",\"id\":1,\"feed\":\"limits\",\"keys\":[]}", "err 1 unknown_feed"},
         {"{\"op\":\"sub\",\"id\":1,\"feed\":1,\"keys\":[]}", "err 1 bad_request"},
         {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":[]}", "err 1 bad_request"},
-        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{\"A\":\"120\"}}", "err 1 bad_request"},
-        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{\"A\":{\"ngn\":\"k.1\"}}}", "err 1 bad_request"},
+        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{\"A\":\"120\"}}",
+         "err 1 bad_request"},
+        {"{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"],\"since\":{\"A\":{\"ngn\":\"k.1\"}}}",
+         "err 1 bad_request"},
         {"{\"op\":\"rate\",\"id\":4,\"max_hz\":\"2\"}", "err 4 bad_request"},
         {"{\"op\":\"rate\",\"id\":4,\"max_hz\":-2}", "err 4 bad_request"},
         {"{\"op\":\"rate\",\"id\":4,\"max_hz\":1e3}", "err 4 bad_request"},
@@ -239,7 +256,8 @@ static struct bgw_slice command_of(struct bgw_buf *b, size_t keys, bool since)
         bgw_buf_appendf(b, "%s\"acc-%zu\"", i ? "," : "", i);
     bgw_buf_append_str(b, "]");
     for (size_t i = 0; since && i < keys; i++)
-        bgw_buf_appendf(b, "%s\"acc-%zu\":{\"NGN\":\"k3f9.%zu\",\"USD\":\"k3f9.1\"}", i ? "," : ",\"since\":{", keys - 1 - i, i);
+        bgw_buf_appendf(b, "%s\"acc-%zu\":{\"NGN\":\"k3f9.%zu\",\"USD\":\"k3f9.1\"}",
+                        i ? "," : ",\"since\":{", keys - 1 - i, i);
     bgw_buf_append_str(b, since ? "}}" : "}");
     CHECK(!b->failed);
     return bgw_buf_slice(b);
@@ -275,14 +293,19 @@ static const char *hello_with(const char *claims)
 TEST(hello_opens_with_a_good_token_and_ends_with_a_bad_one)
 {
     setup(false);
-    CHECK_EQ_STR(hello_with("{\"sub\":\"u\",\"exp\":2000,\"tenant\":\"t1\",\"scope\":\"accounts.read.all\"}"), "hello t1 resume=r1");
-    CHECK_EQ_STR(hello_with("{\"sub\":\"u\",\"exp\":999,\"scope\":\"accounts.read.all\"}"), "bye 3500 token_expired");
+    CHECK_EQ_STR(
+        hello_with(
+            "{\"sub\":\"u\",\"exp\":2000,\"tenant\":\"t1\",\"scope\":\"accounts.read.all\"}"),
+        "hello t1 resume=r1");
+    CHECK_EQ_STR(hello_with("{\"sub\":\"u\",\"exp\":999,\"scope\":\"accounts.read.all\"}"),
+                 "bye 3500 token_expired");
     CHECK_EQ_STR(run_str("{\"op\":\"hello\"}"), "bye 3500 token_missing");
     CHECK_EQ_STR(run_str("{\"op\":\"hello\",\"token\":7}"), "bye 3500 token_malformed");
     CHECK_EQ_STR(run_str("{\"op\":\"sub\",\"id\":1,\"keys\":[\"A\"]}"), "err 1 not_hello");
     CHECK_EQ_STR(run_str("{\"op\":\"ping\",\"id\":5}"), "err 5 not_hello");
     session.authenticated = true; /* a token came with the request */
-    CHECK_EQ_STR(run_str("{\"op\":\"hello\",\"resume\":\"r2\",\"client\":\"console/1.2\"}"), "hello - resume=r2");
+    CHECK_EQ_STR(run_str("{\"op\":\"hello\",\"resume\":\"r2\",\"client\":\"console/1.2\"}"),
+                 "hello - resume=r2");
     CHECK_EQ_STR(run_str("{\"op\":\"hello\",\"resume\":5}"), "hello - resume=?");
     teardown();
 }

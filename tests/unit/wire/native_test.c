@@ -45,7 +45,8 @@ static struct bgw_feed feed;
 
 static struct bgw_blob *value_of(const char *record)
 {
-    struct bgw_record r = {.key = BGW_SLICE("A"), .value = bgw_slice_str(record), .timestamp_ms = 5};
+    struct bgw_record r = {
+        .key = BGW_SLICE("A"), .value = bgw_slice_str(record), .timestamp_ms = 5};
     struct bgw_decoded decoded = {0};
     bgw_feed_balance_init(&feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
     CHECK(feed.decode(&feed, &r, &decoded) == BGW_REJECT_NONE);
@@ -74,25 +75,31 @@ static const char *encode(struct bgw_buf *out, const struct bgw_update *u)
 TEST(an_update_shares_its_fragments_and_keeps_its_own_flags)
 {
     struct bgw_buf out;
-    struct bgw_blob *value = value_of("{\"accountId\":\"A\",\"minor\":9007199254740993,\"currency\":\"NGN\",\"pendingMinor\":0,"
-                                      "\"deltaMinor\":-5,\"txnId\":\"t1\",\"ts\":7}");
+    struct bgw_blob *value = value_of(
+        "{\"accountId\":\"A\",\"minor\":9007199254740993,\"currency\":\"NGN\",\"pendingMinor\":0,"
+        "\"deltaMinor\":-5,\"txnId\":\"t1\",\"ts\":7}");
     struct bgw_update u = update_of(value);
     struct bgw_blob *prepared = d->prepare(&u);
     bgw_buf_init(&out, 1 << 20);
-    for (int slow = 0; slow < 2; slow++) { /* without memory for the prepared form: the same bytes */
+    for (int slow = 0; slow < 2;
+         slow++) { /* without memory for the prepared form: the same bytes */
         u = update_of(value);
         u.prepared = slow ? NULL : prepared;
         CHECK_EQ_STR(encode(&out, &u),
-                     "{\"ev\":\"upd\",\"u\":[{\"k\":\"A\",\"v\":\"k3f9.121\",\"d\":{\"currency\":\"NGN\",\"minor\":\"9007199254740993\","
+                     "{\"ev\":\"upd\",\"u\":[{\"k\":\"A\",\"v\":\"k3f9.121\",\"d\":{\"currency\":"
+                     "\"NGN\",\"minor\":\"9007199254740993\","
                      "\"pendingMinor\":\"0\",\"ts\":7,\"deltaMinor\":\"-5\",\"txnId\":\"t1\"}}]}");
         u.snap = true;
         u.merged = 3;
-        CHECK_EQ_STR(encode(&out, &u),
-                     "{\"ev\":\"upd\",\"u\":[{\"k\":\"A\",\"v\":\"k3f9.121\",\"snap\":true,\"merged\":3,"
-                     "\"d\":{\"currency\":\"NGN\",\"minor\":\"9007199254740993\",\"pendingMinor\":\"0\",\"ts\":7}}]}");
+        CHECK_EQ_STR(
+            encode(&out, &u),
+            "{\"ev\":\"upd\",\"u\":[{\"k\":\"A\",\"v\":\"k3f9.121\",\"snap\":true,\"merged\":3,"
+            "\"d\":{\"currency\":\"NGN\",\"minor\":\"9007199254740993\",\"pendingMinor\":\"0\","
+            "\"ts\":7}}]}");
         u.version = (struct bgw_version){bgw_epoch_pack(BGW_SLICE("alias")), 4, 9};
         u.merged = 0;
-        CHECK(strstr(encode(&out, &u), "{\"k\":\"A\",\"v\":\"alias.4.9\",\"snap\":true,\"d\":{") != NULL);
+        CHECK(strstr(encode(&out, &u), "{\"k\":\"A\",\"v\":\"alias.4.9\",\"snap\":true,\"d\":{") !=
+              NULL);
     }
     bgw_buf_deinit(&out);
     bgw_blob_release(prepared);
@@ -149,7 +156,9 @@ TEST(each_event_has_its_members_in_the_documented_order)
     struct bgw_slice keys[] = {BGW_SLICE("A"), BGW_SLICE("B/USD")};
     bgw_buf_init(&out, 1 << 16);
     d->state(&out, keys, 2, BGW_STATE_DELAYED, "source_lagging", 4000);
-    CHECK_EQ_STR(frame(&out), "{\"ev\":\"state\",\"keys\":[\"A\",\"B/USD\"],\"state\":\"delayed\",\"reason\":\"source_lagging\",\"lag_ms\":4000}");
+    CHECK_EQ_STR(frame(&out),
+                 "{\"ev\":\"state\",\"keys\":[\"A\",\"B/"
+                 "USD\"],\"state\":\"delayed\",\"reason\":\"source_lagging\",\"lag_ms\":4000}");
     bgw_buf_clear(&out);
     d->state(&out, keys, 1, BGW_STATE_FRESH, NULL, -1);
     CHECK_EQ_STR(frame(&out), "{\"ev\":\"state\",\"keys\":[\"A\"],\"state\":\"fresh\"}");
@@ -158,17 +167,29 @@ TEST(each_event_has_its_members_in_the_documented_order)
     CHECK_EQ_STR(frame(&out), "{\"ev\":\"live\",\"id\":1}");
     bgw_buf_clear(&out);
     d->mark(&out, BGW_SLICE("17"), 0xab, BGW_SLICE("r"));
-    CHECK_EQ_STR(frame(&out), "{\"ev\":\"mark\",\"w\":\"17\",\"digest\":\"00000000000000ab\",\"resume\":\"r\"}");
+    CHECK_EQ_STR(frame(&out),
+                 "{\"ev\":\"mark\",\"w\":\"17\",\"digest\":\"00000000000000ab\",\"resume\":\"r\"}");
     bgw_buf_clear(&out);
-    struct bgw_hello_info info = {.conn = 255, .ping_s = 20, .epoch = bgw_epoch_pack(BGW_SLICE("k3f9")),
-                                  .resume = BGW_SLICE("r"), .server = BGW_SLICE("bgw/1")};
+    struct bgw_hello_info info = {.conn = 255,
+                                  .ping_s = 20,
+                                  .epoch = bgw_epoch_pack(BGW_SLICE("k3f9")),
+                                  .resume = BGW_SLICE("r"),
+                                  .server = BGW_SLICE("bgw/1")};
     d->hello(&out, &info);
-    CHECK_EQ_STR(frame(&out), "{\"ev\":\"hello\",\"conn\":\"00000000000000ff\",\"ping_s\":20,\"epoch\":\"k3f9\",\"resume\":\"r\",\"server\":\"bgw/1\"}");
+    CHECK_EQ_STR(frame(&out), "{\"ev\":\"hello\",\"conn\":\"00000000000000ff\",\"ping_s\":20,"
+                              "\"epoch\":\"k3f9\",\"resume\":\"r\",\"server\":\"bgw/1\"}");
     bgw_buf_clear(&out);
     struct bgw_denied denied = {BGW_SLICE("C\"\n"), "no_grant"};
-    struct bgw_sub_reply reply = {.id = 1, .ok = keys, .ok_count = 1, .current = keys + 1, .current_count = 1, .denied = &denied, .denied_count = 1};
+    struct bgw_sub_reply reply = {.id = 1,
+                                  .ok = keys,
+                                  .ok_count = 1,
+                                  .current = keys + 1,
+                                  .current_count = 1,
+                                  .denied = &denied,
+                                  .denied_count = 1};
     d->sub_reply(&out, &reply);
-    CHECK_EQ_STR(frame(&out), "{\"ev\":\"sub\",\"id\":1,\"ok\":[\"A\"],\"current\":[\"B/USD\"],\"denied\":[{\"key\":\"C\\\"\\n\",\"code\":\"no_grant\"}]}");
+    CHECK_EQ_STR(frame(&out), "{\"ev\":\"sub\",\"id\":1,\"ok\":[\"A\"],\"current\":[\"B/"
+                              "USD\"],\"denied\":[{\"key\":\"C\\\"\\n\",\"code\":\"no_grant\"}]}");
     bgw_buf_clear(&out);
     d->ok(&out, 2);
     CHECK_EQ_STR(frame(&out), "{\"ev\":\"ok\",\"id\":2}");
@@ -183,7 +204,8 @@ TEST(each_event_has_its_members_in_the_documented_order)
     CHECK_EQ_STR(frame(&out), "{\"ev\":\"err\",\"code\":\"bad_json\",\"msg\":\"what\"}");
     bgw_buf_clear(&out);
     d->revoked(&out, keys, 2, "grant_removed");
-    CHECK_EQ_STR(frame(&out), "{\"ev\":\"revoked\",\"keys\":[\"A\",\"B/USD\"],\"reason\":\"grant_removed\"}");
+    CHECK_EQ_STR(frame(&out),
+                 "{\"ev\":\"revoked\",\"keys\":[\"A\",\"B/USD\"],\"reason\":\"grant_removed\"}");
     bgw_buf_deinit(&out);
 }
 
@@ -193,7 +215,8 @@ TEST(bye_is_an_event_and_then_the_close_frame)
     size_t next;
     bgw_buf_init(&out, 1 << 16);
     d->bye(&out, 3001, 1834, "draining");
-    CHECK_SLICE(payload_at(&out, 0, &next), "{\"ev\":\"bye\",\"code\":3001,\"retry_ms\":1834,\"reason\":\"draining\"}");
+    CHECK_SLICE(payload_at(&out, 0, &next),
+                "{\"ev\":\"bye\",\"code\":3001,\"retry_ms\":1834,\"reason\":\"draining\"}");
     const unsigned char *p = (const unsigned char *)out.data + next;
     CHECK(out.len - next == 12 && p[0] == 0x88 && p[1] == 10 && (p[2] << 8 | p[3]) == 3001);
     bgw_buf_clear(&out);

@@ -77,8 +77,9 @@ TEST(a_folder_serves_its_files_as_they_are_now)
 
 TEST(nothing_outside_a_folder_is_served)
 {
-    static const char *const paths[] = {"/../etc/passwd", "/js/../index.html", "//index.html", "/js/", "/js", "/.secret",
-                                        "/link.txt",      "/index.html/",      "/nothing",     "/a b", ""};
+    static const char *const paths[] = {
+        "/../etc/passwd", "/js/../index.html", "//index.html", "/js/", "/js", "/.secret",
+        "/link.txt",      "/index.html/",      "/nothing",     "/a b", ""};
     make_root();
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
         struct bgw_page page;

@@ -43,7 +43,9 @@ static struct bgw_blob *value_of(int64_t minor)
     char text[256];
     struct bgw_record r = {.key = BGW_SLICE("acc-1"), .value = {text, 0}, .timestamp_ms = 5};
     struct bgw_decoded decoded = {0};
-    r.value.len = (size_t)snprintf(text, sizeof(text), "{\"accountId\":\"acc-1\",\"minor\":%lld,\"currency\":\"NGN\"}", (long long)minor);
+    r.value.len = (size_t)snprintf(text, sizeof(text),
+                                   "{\"accountId\":\"acc-1\",\"minor\":%lld,\"currency\":\"NGN\"}",
+                                   (long long)minor);
     CHECK(t.feed.decode(&t.feed, &r, &decoded) == BGW_REJECT_NONE);
     return decoded.value;
 }
@@ -99,12 +101,20 @@ static void start(void)
     t.config.header_deadline_s = 1;
     t.config.shards = 1;
     bgw_feed_balance_init(&t.feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
-    struct bgw_auth_config auth = {.secret = BGW_SLICE(SECRET), .default_tenant = BGW_SLICE("tnt_demo"), .feed = &t.feed};
+    struct bgw_auth_config auth = {
+        .secret = BGW_SLICE(SECRET), .default_tenant = BGW_SLICE("tnt_demo"), .feed = &t.feed};
     CHECK(bgw_auth_create(&t.auth, &auth, &error) == BGW_OK);
     CHECK(bgw_loop_create(&t.loop) == BGW_OK);
-    CHECK(bgw_mailbox_create(&t.commands, t.loop, sizeof(struct bgw_hub_command), 1024, on_command, NULL) == BGW_OK);
-    struct bgw_worker_config c = {.config = &t.config, .feeds = &t.feed, .feed_count = 1, .auth = t.auth,
-                                  .sockets_max = 50, .hub_commands = t.commands, .version = "test", .health = health};
+    CHECK(bgw_mailbox_create(&t.commands, t.loop, sizeof(struct bgw_hub_command), 1024, on_command,
+                             NULL) == BGW_OK);
+    struct bgw_worker_config c = {.config = &t.config,
+                                  .feeds = &t.feed,
+                                  .feed_count = 1,
+                                  .auth = t.auth,
+                                  .sockets_max = 50,
+                                  .hub_commands = t.commands,
+                                  .version = "test",
+                                  .health = health};
     CHECK(bgw_transport_bind("127.0.0.1:0", &c.listen_fd, t.bound, sizeof(t.bound)) == BGW_OK);
     CHECK(bgw_worker_create(&t.worker, &c, &error) == BGW_OK);
     CHECK_EQ_I64(error.len, 0);
@@ -219,8 +229,9 @@ static void client_text(struct client *c, const char *text)
     client_send(c, frame, at);
 }
 
-#define UPGRADE                                                                                             \
-    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+#define UPGRADE                                                                                    \
+    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "                            \
+    "Upgrade\r\nSec-WebSocket-Version: 13\r\n"                                                     \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bgw.v1\r\n"
 
 static void say_hello(struct client *c)
@@ -229,7 +240,8 @@ static void say_hello(struct client *c)
     char claims[256];
     bgw_buf_init(&token, 8192);
     bgw_buf_init(&message, 8192);
-    snprintf(claims, sizeof(claims), "{\"sub\":\"u\",\"exp\":%lld,\"scope\":\"accounts.read\",\"accounts\":[\"acc-1\"]}",
+    snprintf(claims, sizeof(claims),
+             "{\"sub\":\"u\",\"exp\":%lld,\"scope\":\"accounts.read\",\"accounts\":[\"acc-1\"]}",
              (long long)(bgw_clock_now().wall_ms / 1000 + 600));
     CHECK(bgw_auth_sign_hs256(BGW_SLICE(SECRET), bgw_slice_str(claims), &token) == BGW_OK);
     bgw_buf_append_str(&message, "{\"op\":\"hello\",\"token\":");
@@ -250,8 +262,10 @@ static struct client *client_live(void)
     say_hello(c);
     CHECK(await(c, "{\"ev\":\"hello\",\"conn\":\""));
     client_text(c, "{\"op\":\"sub\",\"id\":1,\"keys\":[\"acc-1\",\"acc-2\"]}");
-    CHECK(await(c, "{\"ev\":\"sub\",\"id\":1,\"ok\":[\"acc-1\"],\"current\":[],\"denied\":[{\"key\":\"acc-2\",\"code\":\"no_grant\"}]}"));
-    CHECK(await(c, "{\"k\":\"acc-1\",\"v\":\"k3f9.1\",\"snap\":true,\"d\":{\"currency\":\"NGN\",\"minor\":\"100\""));
+    CHECK(await(c, "{\"ev\":\"sub\",\"id\":1,\"ok\":[\"acc-1\"],\"current\":[],\"denied\":[{"
+                   "\"key\":\"acc-2\",\"code\":\"no_grant\"}]}"));
+    CHECK(await(c, "{\"k\":\"acc-1\",\"v\":\"k3f9.1\",\"snap\":true,\"d\":{\"currency\":\"NGN\","
+                   "\"minor\":\"100\""));
     CHECK(await(c, "{\"ev\":\"live\",\"id\":1}"));
     return c;
 }
@@ -264,7 +278,8 @@ TEST(a_subscriber_gets_its_snapshot_and_then_updates)
     struct client *c = client_live();
     CHECK_EQ_I64(t.watches, 1);
     put(2, 250, 1);
-    CHECK(await(c, "{\"k\":\"acc-1\",\"v\":\"k3f9.2\",\"d\":{\"currency\":\"NGN\",\"minor\":\"250\""));
+    CHECK(await(c,
+                "{\"k\":\"acc-1\",\"v\":\"k3f9.2\",\"d\":{\"currency\":\"NGN\",\"minor\":\"250\""));
     CHECK_EQ_I64(bgw_worker_connections(t.worker), 1);
     client_text(c, "{\"op\":\"unsub\",\"id\":2,\"keys\":[\"acc-1\"]}");
     CHECK(await(c, "{\"ev\":\"ok\",\"id\":2}"));
@@ -276,7 +291,8 @@ TEST(http_is_served_and_refusals_arrive_whole)
 {
     start();
     struct client *c = client_open();
-    static const char two[] = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz?verbose HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char two[] =
+        "GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz?verbose HTTP/1.1\r\nHost: a\r\n\r\n";
     client_ask(c, two);
     CHECK(await(c, "{\"ok\":true}HTTP/1.1 200 OK"));
     CHECK(await(c, "\"ready\":true"));

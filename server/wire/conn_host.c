@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_host: what the connections of one shard share, and what happens to all of them at once: the
+ * end of a turn, a drain. Hides who waits and how a drain's goodbyes are spread. Called by the worker
+ * on the shard's thread. Invariant: whoever stopped reading is on `waiting` until it reads again.
+ */
+#include "conn_private.h"
+
+#include "bgw/assert.h"
+
+void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
+{
+    bgw_pool_init(&h->pool, sizeof(struct bgw_conn), conns_max);
+    bgw_pool_init(&h->busy_pool, sizeof(struct conn_busy), conns_max);
+    bgw_list_init(&h->busy);
+    bgw_list_init(&h->waiting);
+    bgw_buf_init(&h->out, BGW_REPLY_MAX);
+}
+
+void bgw_conn_host_deinit(struct bgw_conn_host *h)
+{
+    BGW_ASSERT(h->pool.in_use == 0 && h->busy_pool.in_use == 0);
+    bgw_buf_deinit(&h->out);
+    bgw_pool_deinit(&h->busy_pool);
+    bgw_pool_deinit(&h->pool);
+}
+
+void bgw_conn_host_turn_end(struct bgw_conn_host *h)
+{
+    struct bgw_list list;
+    if (bgw_list_empty(&h->waiting))
+        return;
+    /* those that still have to wait go back, behind this turn's */
+    bgw_list_init(&list);
+    bgw_list_splice(&list, &h->waiting);
+    while (!bgw_list_empty(&list)) {
+        struct conn_busy *b = BGW_CONTAINER(list.next, struct conn_busy, wait_link);
+        bgw_list_remove(&b->wait_link);
+        bgw_list_push_back(&h->waiting, &b->wait_link);
+        conn_resume(b->conn);
+    }
+}
+
+/* ---- drain ---- */
+
+void bgw_conn_host_drain(struct bgw_conn_host *h)
+{
+    h->draining = true;
+    for (struct bgw_list *at = h->busy.next, *next; at != &h->busy; at = next) {
+        struct conn_busy *b = BGW_CONTAINER(at, struct conn_busy, link);
+        next = at->next;
+        if (b->conn->state == CONN_HTTP && !b->reader)
+            conn_finish(b->conn);
+    }
+}
+
+/* one walk over the sessions */
+struct bye_walk {
+    struct bgw_conn_host *host;
+    size_t left;
+    int64_t window_ms;
+    bool more;
+};
+
+static void say_bye(void *arg, struct bgw_session *session)
+{
+    struct bye_walk *walk = arg;
+    struct bgw_conn *c = bgw_session_conn(session);
+    if (c->bye_said || (c->state != CONN_OPEN && c->state != CONN_KEY_WAIT_OPEN))
+        return;
+    if (walk->left == 0) {
+        walk->more = true;
+        return;
+    }
+    walk->left--;
+    c->bye_said = true;
+    /* multiples of the golden ratio fill any window evenly, however many come */
+    uint64_t turn = (uint32_t)(walk->host->byes++ * 2654435769u);
+    int64_t retry_ms = (int64_t)(turn * (uint64_t)walk->window_ms >> 32);
+    bgw_session_bye(walk->host->native.shard, session, 3001, retry_ms, "draining");
+}
+
+bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms)
+{
+    struct bye_walk walk = {.host = h, .left = count, .window_ms = window_ms};
+    bgw_shard_each_session(h->native.shard, say_bye, &walk);
+    return walk.more;
+}

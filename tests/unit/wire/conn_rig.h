@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_rig: a connection over a socket, a loop and a shard that are written here, so that time is
+ * virtual, a socket is full when the test says so, and a session does what the test wants. A program
+ * that includes it must not need the real ones.
+ */
+#ifndef BGW_CONN_RIG_H
+#define BGW_CONN_RIG_H
+
+#include "test.h"
+
+#include "bgw/hash.h"
+#include "wire/conn.h"
+
+#include <stdlib.h>
+
+#define SECRET "0123456789abcdef0123456789abcdef"
+
+/* ---- the loop ---- */
+
+static struct bgw_wheel wheel;
+static struct bgw_now now;
+
+struct bgw_wheel *bgw_loop_wheel(struct bgw_loop *loop)
+{
+    (void)loop;
+    return &wheel;
+}
+struct bgw_now bgw_loop_now(const struct bgw_loop *loop)
+{
+    (void)loop;
+    return now;
+}
+
+static inline void pass(int64_t ms)
+{
+    now.mono_ms += ms;
+    now.wall_ms += ms;
+    bgw_wheel_advance(&wheel, now.mono_ms);
+}
+
+/* ---- the socket: one ---- */
+
+struct bgw_socket {
+    char sent[300000];
+    size_t sent_len;
+    bool full, buffered, paused, finished, aborted;
+    unsigned sends;
+};
+
+static struct bgw_socket sock;
+
+enum bgw_sent bgw_socket_send(struct bgw_socket *s, struct bgw_slice bytes)
+{
+    CHECK(!s->buffered && !s->finished && !s->aborted);
+    CHECK(s->sent_len + bytes.len <= sizeof(s->sent));
+    memcpy(s->sent + s->sent_len, bytes.data, bytes.len);
+    s->sent_len += bytes.len;
+    s->sends++;
+    s->buffered = s->full;
+    return s->full ? BGW_SENT_BUFFERED : BGW_SENT_ALL;
+}
+bool bgw_socket_buffered(const struct bgw_socket *s)
+{
+    return s->buffered;
+}
+void bgw_socket_pause(struct bgw_socket *s, bool paused)
+{
+    s->paused = paused;
+}
+void bgw_socket_finish(struct bgw_socket *s)
+{
+    CHECK(!s->finished && !s->aborted);
+    s->finished = true;
+}
+void bgw_socket_abort(struct bgw_socket *s)
+{
+    s->aborted = true;
+}
+
+/* ---- the shard: one session ---- */
+
+struct bgw_session {
+    void *conn;
+    bool open, authenticated, choked, bye_on_ping;
+    unsigned pings, opened, closed, writable, pongs;
+};
+
+static struct bgw_session session;
+static struct bgw_conn_host host;
+
+enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct bgw_dialect *dialect,
+                                 const struct bgw_claims *claims, struct bgw_now at,
+                                 struct bgw_session **out)
+{
+    (void)s, (void)dialect, (void)at;
+    session.conn = conn;
+    session.open = true;
+    session.opened++;
+    session.authenticated = claims != NULL;
+    *out = &session;
+    return BGW_OK;
+}
+void bgw_session_close(struct bgw_shard *s, struct bgw_session *session_)
+{
+    (void)s, (void)session_;
+    CHECK(session.open);
+    session.open = false;
+    session.closed++;
+}
+size_t bgw_shard_session_count(const struct bgw_shard *s)
+{
+    (void)s;
+    return session.open;
+}
+void bgw_shard_each_session(struct bgw_shard *s,
+                            void (*fn)(void *arg, struct bgw_session *session_), void *arg)
+{
+    (void)s;
+    if (session.open)
+        fn(arg, &session);
+}
+void *bgw_session_conn(const struct bgw_session *session_)
+{
+    return session_->conn;
+}
+void bgw_shard_set_now(struct bgw_shard *s, struct bgw_now at)
+{
+    (void)s, (void)at;
+}
+void bgw_session_on_traffic(struct bgw_shard *s, struct bgw_session *session_, struct bgw_now at)
+{
+    (void)s, (void)session_, (void)at;
+    CHECK(session.open);
+}
+void bgw_session_on_pong(struct bgw_shard *s, struct bgw_session *session_, struct bgw_now at)
+{
+    (void)s, (void)session_, (void)at;
+    session.pongs++;
+}
+void bgw_session_on_writable(struct bgw_shard *s, struct bgw_session *session_, struct bgw_now at)
+{
+    (void)s, (void)session_, (void)at;
+    session.writable++;
+}
+bool bgw_session_authenticated(const struct bgw_session *session_)
+{
+    return session_->authenticated;
+}
+bool bgw_session_choked(const struct bgw_session *session_)
+{
+    return session_->choked;
+}
+void bgw_session_bye(struct bgw_shard *s, struct bgw_session *session_, uint16_t code,
+                     int64_t retry_ms, const char *reason)
+{
+    struct bgw_buf b;
+    (void)s;
+    bgw_buf_init(&b, 1024);
+    bgw_dialect_native.bye(&b, code, retry_ms, reason);
+    bgw_conn_send(NULL, session_->conn, bgw_buf_slice(&b));
+    bgw_conn_hang_up(NULL, session_->conn, code);
+    bgw_buf_deinit(&b);
+}
+void bgw_session_ping(struct bgw_shard *s, struct bgw_session *session_, uint64_t id)
+{
+    struct bgw_buf b;
+    session.pings++;
+    if (session.bye_on_ping) {
+        bgw_session_bye(s, session_, 3501, 0, "test");
+        return;
+    }
+    bgw_buf_init(&b, 1024);
+    bgw_dialect_native.pong(&b, id);
+    bgw_conn_send(NULL, session_->conn, bgw_buf_slice(&b));
+    bgw_buf_deinit(&b);
+}
+void bgw_session_hello(struct bgw_shard *s, struct bgw_session *session_,
+                       const struct bgw_claims *claims, struct bgw_slice resume, struct bgw_now at)
+{
+    (void)s, (void)claims, (void)resume, (void)at;
+    session_->authenticated = true;
+}
+void bgw_session_sub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                     struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
+{
+    (void)s, (void)session_, (void)id, (void)feed, (void)keys, (void)count;
+}
+void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                       struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
+{
+    (void)s, (void)session_, (void)id, (void)feed, (void)keys, (void)count;
+}
+void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                         const struct bgw_claims *claims)
+{
+    (void)s, (void)session_, (void)id, (void)claims;
+}
+void bgw_session_rate(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
+                      int64_t millihz, int64_t bytes_s)
+{
+    (void)s, (void)session_, (void)id, (void)millihz, (void)bytes_s;
+}
+void bgw_session_ack(struct bgw_shard *s, struct bgw_session *session_, struct bgw_slice w)
+{
+    (void)s, (void)session_, (void)w;
+}
+void bgw_session_repair(struct bgw_shard *s, struct bgw_session *session_, uint64_t id)
+{
+    (void)s, (void)session_, (void)id;
+}
+void bgw_session_err(struct bgw_shard *s, struct bgw_session *session_, bool has_id, uint64_t id,
+                     const char *code, const char *text, bool strike)
+{
+    (void)s, (void)session_, (void)has_id, (void)id, (void)code, (void)text, (void)strike;
+}
+
+/* ---- the token's key, which may have to be fetched ---- */
+
+static unsigned key_pending; /* how many checks say so */
+static enum bgw_auth_result verdict;
+
+enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_slice token,
+                                     struct bgw_now at, struct bgw_claims *claims)
+{
+    (void)auth, (void)token, (void)at;
+    memset(claims, 0, sizeof(*claims));
+    if (key_pending) {
+        key_pending--;
+        return BGW_AUTH_PENDING;
+    }
+    return verdict;
+}
+const char *bgw_auth_code(enum bgw_auth_result r)
+{
+    return r == BGW_AUTH_MISSING ? "token_missing" : "bad_signature";
+}
+const char *bgw_auth_sentence(enum bgw_auth_result r)
+{
+    return bgw_auth_code(r);
+}
+void bgw_claims_deinit(struct bgw_claims *c)
+{
+    (void)c;
+}
+void bgw_auth_sha1(struct bgw_slice bytes, uint8_t out[20])
+{
+    (void)bytes;
+    memset(out, 0, 20);
+}
+
+/* ---- the test's side ---- */
+
+static struct bgw_config config;
+static struct bgw_feed feed;
+static void *conn;
+
+static void health(void *arg, struct bgw_health *out)
+{
+    (void)arg;
+    *out = (struct bgw_health){.ready = true};
+}
+
+static void open_conn(void)
+{
+    bgw_hash_init();
+    memset(&sock, 0, sizeof(sock));
+    memset(&session, 0, sizeof(session));
+    memset(&host, 0, sizeof(host));
+    key_pending = 0;
+    verdict = BGW_AUTH_OK;
+    now = (struct bgw_now){5000, 1700000000000};
+    bgw_wheel_init(&wheel, now.mono_ms);
+    config.origins = "https://app.example.com";
+    config.web_root = "";
+    bgw_feed_balance_init(&feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
+    bgw_conn_host_init(&host, 10);
+    host.api = (struct bgw_api){.config = &config, .version = "1", .health = health};
+    host.native = (struct bgw_native){
+        .feeds = &feed, .feed_count = 1, .scratch = bgw_native_scratch_create()};
+    host.header_ms = 5000;
+    host.idle_ms = 60000;
+    host.close_ms = 5000;
+    host.key_wait_ms = 5000;
+    host.key_retry_ms = 50;
+    host.sessions_max = 5;
+    conn = bgw_conn_opened(&host, &sock, "test");
+}
+
+static void close_conn(void)
+{
+    bgw_conn_closed(conn);
+    CHECK(!session.open);
+    bgw_native_scratch_destroy(&host.native.scratch);
+    bgw_conn_host_deinit(&host);
+}
+
+static void give(const char *bytes, size_t len)
+{
+    char *copy = malloc(len ? len : 1);
+    memcpy(copy, bytes, len);
+    bgw_conn_received(conn, bgw_slice_of(copy, len));
+    free(copy);
+}
+
+static inline void give_str(const char *text)
+{
+    give(text, strlen(text));
+}
+
+static inline void make_writable(void)
+{
+    sock.full = sock.buffered = false;
+    bgw_conn_writable(conn);
+}
+
+/* How often the text stands in what was sent. */
+static inline unsigned sent_count(const char *text)
+{
+    unsigned n = 0;
+    size_t len = strlen(text);
+    for (size_t i = 0; i + len <= sock.sent_len; i++)
+        n += memcmp(sock.sent + i, text, len) == 0;
+    return n;
+}
+
+static inline void give_frame(unsigned char first, const char *payload, size_t len)
+{
+    static char frame[140000];
+    size_t at = 0;
+    frame[at++] = (char)first;
+    if (len < 126) {
+        frame[at++] = (char)(0x80 | len);
+    } else if (len < 65536) {
+        frame[at++] = (char)(0x80 | 126);
+        frame[at++] = (char)(len >> 8);
+        frame[at++] = (char)len;
+    } else {
+        memset(frame + at, 0, 10);
+        frame[at] = (char)(0x80 | 127);
+        for (int i = 0; i < 8; i++)
+            frame[at + 1 + (size_t)i] = (char)(len >> (56 - 8 * i));
+        at += 9;
+    }
+    memset(frame + at, 0, 4); /* a mask of zeros */
+    at += 4;
+    memcpy(frame + at, payload, len);
+    give(frame, at + len);
+}
+
+static inline void give_text(const char *text)
+{
+    give_frame(0x81, text, strlen(text));
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define UPGRADE_BUT_END                                                                            \
+    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "                            \
+    "Upgrade\r\nSec-WebSocket-Version: 13\r\n"                                                     \
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+#define NATIVE "Sec-WebSocket-Protocol: bgw.v1\r\n"
+
+#endif
