@@ -76,6 +76,14 @@ static uint64_t caught_at(const char *name, uint64_t seeds)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : seen;
 }
 
+bool bugs_switch_on(const char *name)
+{
+    for (size_t i = 0; i < sizeof(BUGS) / sizeof(*BUGS); i++)
+        if (strcmp(BUGS[i].name, name) == 0)
+            bgw_bug = BUGS[i].name;
+    return bgw_bug != NULL;
+}
+
 int bugs_catch_all(void)
 {
     int passed = 0, failed = 0;
@@ -95,6 +103,12 @@ int bugs_catch_all(void)
 }
 
 #else
+
+bool bugs_switch_on(const char *name)
+{
+    (void)name;
+    return false;
+}
 
 int bugs_catch_all(void)
 {

@@ -188,10 +188,12 @@ static void read_update(struct client *c, const struct sim_message *m)
     if (h->contiguous && !m->snap && h->has && bgw_version_equal(h->version, m->version))
         sim_fail(c->world, "client %d slot %d: version %llu came twice", c->index, slot,
                  (unsigned long long)m->version.seq);
-    bool keeps_label = h->has && h->state_known && h->state != BGW_STATE_UNKNOWN && h->state != BGW_STATE_REMOVED;
+    bool keeps_label = h->state_known && h->state != BGW_STATE_UNKNOWN && h->state != BGW_STATE_REMOVED;
     if (!keeps_label)
         h->state_known = false;
     h->has = h->seen = h->contiguous = true;
+    sim_checks[CHECKED_repair_is_whole] += h->repair_due;
+    h->repair_due = false;
     h->version = m->version;
     h->minor = m->minor;
     h->hash = hash_of(slot, m->version);
@@ -209,7 +211,7 @@ static void read_state(struct client *c, struct sim_message *m)
         h->state_known = true;
         if (m->state == BGW_STATE_REMOVED || m->state == BGW_STATE_UNKNOWN) {
             h->hash = 0;
-            h->has = h->contiguous = h->sent_has = false;
+            h->has = h->contiguous = h->sent_has = h->repair_due = false;
         }
         sim_checks[CHECKED_state_told]++;
         answer_key(c, account, part);
@@ -248,6 +250,7 @@ static void read_reply(struct client *c, struct sim_message *m)
                 continue;
             h->state_known &= h->has; /* a value that comes back comes without its old label */
             h->has = true;
+            h->repair_due = false; /* the client has said itself that it holds this */
             h->hash = hash_of(account * PARTS + q, h->version);
         }
         answer_key(c, account, part);
@@ -286,7 +289,7 @@ static void forget_uncovered(struct client *c, int account)
         if (covered[0] || covered[1 + q])
             continue;
         h->hash = 0;
-        h->contiguous = h->sent_has = h->state_known = false;
+        h->contiguous = h->sent_has = h->state_known = h->repair_due = false;
         c->key_answered &= ~(1u << (account * 3 + 1 + q));
     }
     if (!covered[0])
@@ -312,6 +315,8 @@ static void read_ok(struct client *c, const struct sim_message *m)
         end_cover(c, p->keys, p->id);
         forget_uncovered(c, (__builtin_ctz(p->keys)) / 3);
     }
+    for (int s = 0; s < SLOTS && p->is_repair; s++)
+        c->held[s].repair_due = c->held[s].hash != 0;
     p->used = p->is_sub;
 }
 
@@ -338,6 +343,9 @@ static void read_mark(struct client *c, const struct sim_message *m)
         sim_fail(c->world, "client %d: digest %016llx, held %016llx", c->index, (unsigned long long)m->id,
                  (unsigned long long)check_digest(c));
     sim_checks[CHECKED_digest_fits]++;
+    for (int s = 0; s < SLOTS; s++)
+        if (c->held[s].repair_due)
+            sim_fail(c->world, "client %d slot %d was not sent again by a repair", c->index, s);
     c->resume_len = m->text2.len < sizeof(c->resume) ? m->text2.len : 0;
     memcpy(c->resume, m->text2.data, c->resume_len);
 }

@@ -53,7 +53,7 @@ void client_connect(struct client *c, int replica)
     for (int s = 0; s < SLOTS; s++) {
         struct held *h = &c->held[s];
         h->hash = 0;
-        h->state_known = h->sent_has = h->contiguous = false;
+        h->state_known = h->sent_has = h->contiguous = h->repair_due = false;
     }
     memset(c->pending, 0, sizeof(c->pending));
     if (c->expires_wall_ms <= w->now.wall_ms)
@@ -65,15 +65,19 @@ void client_connect(struct client *c, int replica)
     if (bgw_session_open(shard, c, &sim_dialect, first_message ? NULL : &claims, w->now, &c->session) != BGW_OK)
         sim_fail(w, "no session");
     struct bgw_slice resume = {NULL, 0};
+    struct client *other = &w->clients[(c->index + 1 + (int)sim_rand(w, CLIENTS - 1)) % CLIENTS];
     bool own = false;
     if (c->resume_len && sim_chance(w, 60)) {
         resume = bgw_slice_of(c->resume, c->resume_len);
         own = true;
         sim_faults[FAULT_resume_presented]++;
-    } else if (!w->quiet && sim_chance(w, 10)) {
-        struct client *other = &w->clients[(c->index + 1) % CLIENTS];
+    } else if (!w->quiet && other->resume_len && sim_chance(w, 40)) {
         resume = bgw_slice_of(other->resume, other->resume_len);
-        sim_faults[FAULT_foreign_resume] += other->resume_len > 0;
+        sim_faults[FAULT_foreign_resume]++;
+        sim_trace(w, "client %d presents the token of client %d", c->index, other->index);
+        memset(c->held, 0, sizeof(c->held)); /* somebody else's token on a new phone: nothing is held */
+        memcpy(c->want_whole, other->want_whole, sizeof(c->want_whole));
+        memcpy(c->want_part, other->want_part, sizeof(c->want_part));
     }
     if (first_message || resume.len)
         bgw_session_hello(shard, c->session, first_message ? &claims : NULL, resume, w->now);
@@ -224,6 +228,8 @@ static void command(struct client *c)
         bgw_session_ping(shard, c->session, p->id);
     else if (kind < 11) {
         sim_faults[FAULT_repair]++;
+        sim_trace(w, "client %d repair %llu", c->index, (unsigned long long)p->id);
+        p->is_repair = true;
         bgw_session_repair(shard, c->session, p->id);
     } else {
         c->rated = !c->rated;

@@ -47,7 +47,7 @@ static void topic_init(struct world *w, int life)
 void ledger_init(struct world *w)
 {
     w->commits = calloc(COMMITS_MAX, sizeof(*w->commits));
-    w->next_minor = 1000;
+    w->next_minor = FIRST_MINOR;
     w->source = sim_chance(w, 50);
     for (int a = 0; a < ACCOUNTS; a++)
         w->with_v[a] = sim_chance(w, 60);
@@ -127,7 +127,8 @@ void ledger_log_fault(struct world *w)
     }
     for (int tries = 0; tries < 20 && w->commit_count; tries++) {
         const struct commit *c = &w->commits[sim_rand(w, w->commit_count)];
-        if (!c->appended || c->topic != w->topic || !w->with_v[c->slot / PARTS])
+        bool removed = w->ledger[c->slot].removed || tries >= 15; /* first those that could revive what is gone */
+        if (!c->appended || c->topic != w->topic || !w->with_v[c->slot / PARTS] || !removed)
             continue;
         struct log_record r = record_of(w, c);
         append(w, &r);
@@ -149,7 +150,7 @@ void ledger_new_topic(struct world *w)
 
 const struct commit *ledger_find(const struct world *w, int slot, int64_t minor)
 {
-    int64_t index = minor - 1000;
+    int64_t index = minor - FIRST_MINOR;
     if (index < 0 || (size_t)index >= w->commit_count || w->commits[index].slot != slot)
         return NULL;
     return &w->commits[index];

@@ -91,8 +91,10 @@ int main(int argc, char **argv)
             verbose = true;
         else if (strcmp(argv[i], "--catch-all") == 0)
             return bugs_catch_all();
+        else if (strcmp(argv[i], "--bug") == 0 && i + 1 < argc && bugs_switch_on(argv[i + 1]))
+            i++;
         else {
-            fprintf(stderr, "usage: %s [--first SEED] [--seeds N] [--verbose] | --catch-all\n", argv[0]);
+            fprintf(stderr, "usage: %s [--first SEED] [--seeds N] [--verbose] | --catch-all | --bug NAME (bgw-sim-bugs)\n", argv[0]);
             return 2;
         }
     }

@@ -4,6 +4,7 @@
  * models of what surrounds them: a consumer with positions, sources that answer late, a bounded
  * queue between shard and hub.
  */
+#define _GNU_SOURCE
 #include "sim.h"
 
 #include <stdlib.h>
@@ -89,6 +90,11 @@ static void answer_fetch(struct replica *r, struct flying_fetch *fly)
         done.v = done.has_v ? fly->seen.v : 0;
         done.value = value_of(w, slot, &fly->seen, done.has_v);
     }
+    if (done.result == BGW_FETCH_VALUE && !done.has_v) {
+        bool old = fly->overtaken && fly->seen.minor != w->ledger[slot].minor && !r->known[fly->seen.minor - FIRST_MINOR];
+        r->known[fly->seen.minor - FIRST_MINOR] |= !fly->overtaken;
+        r->overtaken[slot] = old ? fly->seen.minor : 0;
+    }
     fly->used = false;
     sim_trace(w, "replica %d fetched slot %d result %d v %llu minor %lld", r->index, slot, done.result,
               (unsigned long long)done.v, (long long)fly->seen.minor);
@@ -105,7 +111,7 @@ static void on_ask(void *arg, uint8_t feed, uint64_t query, bool refresh)
         if (a->used)
             continue;
         *a = (struct ask){.query = query, .refresh = refresh, .used = true, .asked_ms = w->now.mono_ms, .topic = r->topic,
-                          .due_ms = w->now.mono_ms + (int64_t)sim_rand(w, w->quiet ? 10 : 400)};
+                          .due_ms = w->now.mono_ms + (int64_t)sim_rand(w, w->quiet ? 10 : sim_chance(w, 25) ? 400 : 40)};
         if (query)
             sim_trace(w, "replica %d asks %llu refresh %d, of life %d", r->index, (unsigned long long)query, refresh, r->topic);
         if (a->due_ms - a->asked_ms > 250)
@@ -177,7 +183,7 @@ static void shard_start(struct replica *r, int index)
     *rig = (struct rig){.replica = r, .index = index, .relay = r->relays[index]};
     struct bgw_shard_config config = {
         .shard = (uint8_t)index, .feeds = &w->feed, .feed_count = 1, .ping_ms = 20000, .pong_wait_ms = 20000,
-        .stall_ms = 30000, .auth_wait_ms = 5000, .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 250,
+        .stall_ms = 30000, .auth_wait_ms = 5000, .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 1000,
         .sessions_max = 64, .keys_per_session_max = 100, .flush_bytes_max = 600, .control_bytes_max = 65536,
         .conn_seed = w->seed + (uint64_t)index, .mac = sim_mac, .server_name = BGW_SLICE("sim")};
     memset(config.resume_key, 7, sizeof(config.resume_key));
@@ -238,6 +244,10 @@ void replica_invalidate(struct replica *r, int slot)
     name.part = sim_chance(w, 50) ? sim_part(slot) : 0;
     bool has_v = name.part && w->with_v[slot / PARTS] && sim_chance(w, 50);
     sim_faults[FAULT_invalidation]++;
+    for (int i = 0; i < FETCHES_MAX; i++) {
+        const struct bgw_slot_name *at = &r->fetches[i].fetch.name;
+        r->fetches[i].overtaken |= r->fetches[i].used && memcmp(at->key, name.key, 2) == 0 && (!name.part || at->part == name.part);
+    }
     bgw_hub_on_invalidate(r->hub, 0, &name, false, has_v, has_v ? w->ledger[slot].v : 0, w->now);
 }
 
@@ -262,6 +272,9 @@ static void deliver_record(struct replica *r, int p)
             record.h_v = bgw_slice_of(v, (size_t)snprintf(v, sizeof(v), "%llu", (unsigned long long)log->v));
     }
     r->position[p]++;
+    r->overtaken[log->slot] = 0; /* the stream speaks */
+    if (log->kind == LOG_VALUE)
+        r->known[log->minor - FIRST_MINOR] = true;
     bgw_hub_on_record(r->hub, 0, &record, w->now);
 }
 
@@ -312,6 +325,21 @@ static void prove(struct replica *r)
     on_ask(r, 0, 0, false);
 }
 
+/* A fetch that an invalidation overtook may be shown, as what it is; never as fresh. */
+static void check_overtaken(struct rig *rig, const struct bgw_relay_entry *e, int slot)
+{
+    struct world *w = rig->replica->world;
+    int64_t amount = rig->replica->overtaken[slot];
+    struct bgw_slice raw = e->value ? w->feed.raw(e->value) : (struct bgw_slice){NULL, 0};
+    const char *at = raw.len ? memmem(raw.data, raw.len, "\"minor\":", 8) : NULL;
+    if (!amount || !at)
+        return;
+    sim_checks[CHECKED_no_overtaken_fetch]++;
+    if (e->state == BGW_STATE_FRESH && strtoll(at + 8, NULL, 10) == amount)
+        sim_fail(w, "replica %d slot %d: a value read before an invalidation is called fresh after it",
+                 rig->replica->index, slot);
+}
+
 static void shard_turn(struct rig *rig)
 {
     struct world *w = rig->replica->world;
@@ -328,6 +356,7 @@ static void shard_turn(struct rig *rig)
                                ? sim_slot_of(bgw_slice_of(rig->groups[g].key, rig->groups[g].key_len), e->part)
                                : -1;
                 if (slot >= 0) {
+                    check_overtaken(rig, e, slot);
                     rig->applied_has[slot] = e->value != NULL;
                     rig->applied[slot] = e->version;
                 }

@@ -23,6 +23,7 @@
 #define EPOCHS_MAX 6
 #define LOG_MAX 4096
 #define COMMITS_MAX 8192
+#define FIRST_MINOR 1000 /* the first commit's amount; the n-th has FIRST_MINOR + n */
 #define QUEUE_MAX 6 /* shard -> hub: small on purpose, so that it fills */
 #define FETCHES_MAX 64
 #define ASKS_MAX 256
@@ -39,7 +40,7 @@
     X(I1_version_never_back) X(I2_grant_at_delivery) X(I3_converges) X(I4_value_was_written)   \
     X(I5_bounded) X(I6_answered) X(I7_nothing_after_expiry) X(I8_one_fetch) X(I9_labelled)     \
     X(I10_identities) X(merged_closes_gaps) X(digest_fits) X(live_after_all)                   \
-    X(mark_nothing_pending) X(current_is_newest) X(state_told)
+    X(mark_nothing_pending) X(current_is_newest) X(state_told) X(repair_is_whole) X(no_overtaken_fetch)
 
 enum sim_fault {
 #define X(name) FAULT_##name,
@@ -102,6 +103,7 @@ struct flying_fetch {
     struct ledger_slot seen; /* the source as it was when the fetch read it */
     uint8_t result;
     bool used;
+    bool overtaken; /* an invalidation came after it had read */
 };
 
 struct world;
@@ -130,13 +132,14 @@ struct replica {
     struct ask asks[ASKS_MAX];
     struct flying_fetch fetches[FETCHES_MAX];
     int64_t next_proof_ms, proofs_blocked_until_ms, last_proof_ms;
-    bool refresh_wanted;
+    bool known[COMMITS_MAX];  /* amounts that a record or an undisturbed fetch has brought */
+    int64_t overtaken[SLOTS]; /* an amount that a fetch brought after an invalidation; 0 none */
 };
 
 struct pending { /* a command that must be answered */
     uint64_t id;
     int64_t deadline_ms;
-    bool is_sub, is_unsub, replied, used;
+    bool is_sub, is_unsub, is_repair, replied, used;
     uint32_t keys;    /* bit account*3: whole key; +1, +2: part 0, 1 */
     uint32_t answered;
 };
@@ -149,6 +152,7 @@ struct held { /* what a client shows of a slot */
     uint64_t hash;
     uint8_t state;
     bool state_known, contiguous;
+    bool repair_due; /* repair was acknowledged, and this has not come again yet */
     bool sent_has; /* what the shard has sent on this connection, read or not */
     struct bgw_version sent;
 };
@@ -257,5 +261,6 @@ void check_identities(struct world *w);
 uint64_t check_digest(const struct client *c);
 /* bugs.c */
 int bugs_catch_all(void);
+bool bugs_switch_on(const char *name); /* false: there is no such bug in this binary */
 
 #endif
