@@ -83,7 +83,8 @@ void client_connect(struct client *c, int replica)
         bgw_session_hello(shard, c->session, first_message ? &claims : NULL, resume, w->now);
     bgw_claims_deinit(&claims);
     sim_trace(w, "client %d connects to replica %d shard %d", c->index, replica, c->rig);
-    client_subscribe(c, own && sim_chance(w, RESUME_ONLY_PERCENT));
+    /* Where sources run ahead of the stream a token alone cannot say how far: such clients present versions. */
+    client_subscribe(c, own && !w->source && sim_chance(w, RESUME_ONLY_PERCENT));
 }
 
 void client_cut(struct client *c)
