@@ -115,17 +115,21 @@ static uint32_t key_bit(int account, int part)
 }
 
 /* What the client holds of the key, as `since`: for whole keys by currency. */
-static void present(struct client *c, struct bgw_sub_key *k, struct bgw_since *since, int account, int part)
+static uint32_t present(struct client *c, struct bgw_sub_key *k, struct bgw_since *since, int account, int part)
 {
     size_t n = 0;
+    uint32_t presented = 0;
     for (int p = 0; p < PARTS; p++) {
         const struct held *h = &c->held[account * PARTS + p];
-        if (h->seen && (part < 0 || part == p))
-            since[n++] = (struct bgw_since){.part = part < 0 ? sim_part(p) : 0, .version = h->version};
+        if (!h->seen || (part >= 0 && part != p))
+            continue;
+        presented |= 1u << (account * PARTS + p);
+        since[n++] = (struct bgw_since){.part = part < 0 ? sim_part(p) : 0, .version = h->version};
     }
     k->since = since;
     k->since_count = n;
     sim_faults[FAULT_since_presented] += n > 0;
+    return presented;
 }
 
 /* Everything that is wanted, in one command. Without `since` what was held before counts for nothing. */
@@ -146,7 +150,7 @@ void client_subscribe(struct client *c, bool resume_only)
                 continue;
             name_key(&keys[n], texts[n], a, part);
             if (!resume_only)
-                present(c, &keys[n], since[n], a, part);
+                p->presented |= present(c, &keys[n], since[n], a, part);
             p->keys |= key_bit(a, part);
             n++;
         }

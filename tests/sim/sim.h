@@ -142,6 +142,7 @@ struct pending { /* a command that must be answered */
     bool is_sub, is_unsub, is_repair, replied, used;
     uint32_t keys;    /* bit account*3: whole key; +1, +2: part 0, 1 */
     uint32_t answered;
+    uint32_t presented;       /* bit a slot: a version went with the command */
 };
 struct held { /* what a client shows of a slot */
     bool has;
