@@ -8,8 +8,8 @@
 
 #include "grants.h"
 
-enum bgw_access bgw_access_decide(const struct bgw_grants *grants, int64_t expires_ms, bool own_tenant,
-                                  struct bgw_slice key, struct bgw_now now)
+enum bgw_access bgw_access_decide(const struct bgw_grants *grants, int64_t expires_ms,
+                                  bool own_tenant, struct bgw_slice key, struct bgw_now now)
 {
     if (now.wall_ms >= expires_ms)
         return BGW_ACCESS_EXPIRED;
@@ -20,8 +20,8 @@ enum bgw_access bgw_access_decide(const struct bgw_grants *grants, int64_t expir
     return BGW_ACCESS_OK;
 }
 
-enum bgw_access bgw_access_check(const struct bgw_claims *claims, struct bgw_slice tenant, struct bgw_slice key,
-                                 struct bgw_now now)
+enum bgw_access bgw_access_check(const struct bgw_claims *claims, struct bgw_slice tenant,
+                                 struct bgw_slice key, struct bgw_now now)
 {
     bool own_tenant = bgw_slice_eq(bgw_slice_str(claims->tenant), tenant);
     return bgw_access_decide(claims->grants, claims->expires_ms, own_tenant, key, now);

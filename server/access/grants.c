@@ -20,7 +20,8 @@ struct bgw_grants { /* any thread: immutable after seal; counted */
     uint32_t count, ends_cap;
     uint32_t text_cap;
     bool all_keys, sealed;
-    uint32_t *ends; /* key i is text[ends[i - 1], ends[i]); sealed: `text` follows in the same block */
+    uint32_t
+        *ends; /* key i is text[ends[i - 1], ends[i]); sealed: `text` follows in the same block */
     char *text;
 };
 
@@ -114,7 +115,8 @@ void bgw_grants_seal(struct bgw_grants *g)
         return;
     struct bgw_slice *keys = malloc(g->count * sizeof(*keys));
     uint32_t *block = malloc(g->count * sizeof(*block) + g->ends[g->count - 1]);
-    /* an unsorted set would answer wrongly: there is nothing honest left to do without these bytes */
+    /* an unsorted set would answer wrongly: there is nothing honest left to do without these bytes
+     */
     BGW_ASSERT(keys && block);
     for (uint32_t i = 0; i < g->count; i++)
         keys[i] = key_at(g, i);

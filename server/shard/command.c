@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command: open, hello, and every command but sub and unsub. Hides how a token becomes what a session
- * may see, and what a changed token takes away. Called by the dialects' decoders through bgw/shard.h,
- * on the shard's thread. Invariant: each command with an id is answered, or the session says bye.
+ * command: open, hello, and every command but sub and unsub. Hides how a token becomes what a
+ * session may see, and what a changed token takes away. Called by the dialects' decoders through
+ * bgw/shard.h, on the shard's thread. Invariant: each command with an id is answered, or the
+ * session says bye.
  */
 #include "core.h"
 
 #include <stdlib.h>
 
-#define INTERVAL_MS_MAX 86400000 /* slower than once a day is once a day: ticks must stay comparable */
+#define INTERVAL_MS_MAX 86400000 /* slower than daily is daily: ticks must stay comparable */
 #define BYTES_S_MAX 1000000000
 
 /* ---- tokens ---- */
@@ -50,7 +51,7 @@ static void revoke(struct bgw_session *n, struct sub **subs, size_t count)
         sub_free(n->shard, subs[i], BGW_M_UPDATES_ABANDONED_REVOKED);
 }
 
-/* Every sub is asked again; what the new token does not grant is gone before anything else is said. */
+/* Every sub is asked again; what is not granted any more is gone before anything else is said. */
 static void revoke_lost(struct bgw_session *n)
 {
     struct sub **lost = malloc((n->key_count + 1) * sizeof(struct sub *));
@@ -102,7 +103,8 @@ static void say_hello(struct bgw_session *n, struct bgw_slice presented)
 }
 
 enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct bgw_dialect *dialect,
-                                 const struct bgw_claims *claims, struct bgw_now now, struct bgw_session **out)
+                                 const struct bgw_claims *claims, struct bgw_now now,
+                                 struct bgw_session **out)
 {
     BGW_ASSERT(dialect->id < BGW_DIALECT_COUNT);
     bgw_shard_set_now(s, now);
@@ -133,7 +135,7 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
     return BGW_OK;
 }
 
-/* The token that was given and accepted is evidence still: it is handed back rather than an emptier one. */
+/* The token that was accepted is evidence still: it is handed back rather than an emptier one. */
 static void greet(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice resume)
 {
     bool accepted = resume.len && resume_present(s, n, resume);
@@ -147,7 +149,8 @@ void bgw_session_hello(struct bgw_shard *s, struct bgw_session *n, const struct 
     if (n->bye_code || n->flags & SESSION_HUNG)
         return;
     if (n->flags & SESSION_HELLO_SAID) {
-        bgw_session_err(s, n, false, 0, "hello_twice", "hello was said already: use auth for a new token", true);
+        bgw_session_err(s, n, false, 0, "hello_twice",
+                        "hello was said already: use auth for a new token", true);
         return;
     }
     bool known = n->flags & SESSION_AUTHENTICATED;
@@ -156,7 +159,8 @@ void bgw_session_hello(struct bgw_shard *s, struct bgw_session *n, const struct 
         return;
     }
     if (known && claims && !same_owner(n, claims)) {
-        session_error(n, false, 0, "other_subject", "the token in hello is of another subject than the connection's");
+        session_error(n, false, 0, "other_subject",
+                      "the token in hello is of another subject than the connection's");
         return;
     }
     if (!known && !authenticate(n, claims)) {
@@ -182,20 +186,23 @@ static void say_ok(struct bgw_session *n, uint64_t id)
     session_control_end(n);
 }
 
-void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *n, uint64_t id, const struct bgw_claims *claims)
+void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
+                         const struct bgw_claims *claims)
 {
     (void)s;
     if (!session_ready(n, true, id))
         return;
     if (!same_owner(n, claims)) {
-        session_error(n, true, id, "other_subject", "a refresh must be of the same subject and tenant: reconnect instead");
+        session_error(n, true, id, "other_subject",
+                      "a refresh must be of the same subject and tenant: reconnect instead");
         return;
     }
     say_ok(n, id);
     replace_claims(n, claims);
 }
 
-void bgw_session_rate(struct bgw_shard *s, struct bgw_session *n, uint64_t id, int64_t max_millihz, int64_t max_bytes_s)
+void bgw_session_rate(struct bgw_shard *s, struct bgw_session *n, uint64_t id, int64_t max_millihz,
+                      int64_t max_bytes_s)
 {
     if (!session_ready(n, true, id))
         return;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deadlines: one timer a session for all that time does to it: authentication, ping and pong, marks,
- * expiry, stalled writes, budgets. Hides which of them comes next. Shard thread only. Invariant: the
- * timer fires no later than the earliest deadline; a deadline that moved away costs one idle firing
- * instead of a re-arm for each delivery.
+ * deadlines: one timer a session for all that time does to it: authentication, ping and pong,
+ * marks, expiry, stalled writes, budgets. Hides which of them comes next. Shard thread only.
+ * Invariant: the timer fires no later than the earliest deadline; a deadline that moved away costs
+ * one idle firing instead of a re-arm for each delivery.
  */
 #include "core.h"
 
-#define EXPIRY_LOOK_MS 3600000 /* wall clocks jump: an expiry further off is looked at again by then */
+#define EXPIRY_LOOK_MS 3600000 /* wall clocks jump: a later expiry is looked at again by then */
 
 static int64_t due_of(const struct bgw_session *n, uint32_t tick, int64_t after_ms)
 {
@@ -96,7 +96,8 @@ static void check_authenticated(struct bgw_session *n)
 static bool check(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
-    if (n->flags & SESSION_BLOCKED && s->now.mono_ms >= due_of(n, n->blocked_tick, s->config.stall_ms)) {
+    if (n->flags & SESSION_BLOCKED &&
+        s->now.mono_ms >= due_of(n, n->blocked_tick, s->config.stall_ms)) {
         n->bye_code = n->bye_code ? n->bye_code : 3008;
         session_hang_up(n);
         return false;

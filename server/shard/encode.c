@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * encode: from cells to entries. Hides how a cell is compared with its slot, what a value implies
- * about the state that a client believes in, and the counting of deliveries. Called by the outbox for
- * each dirty sub of a write, on the shard's thread. Invariants: nothing is encoded without a grant
- * asked since the grants last changed; a cell's version never goes back; what was pending is counted
- * as delivered or merged exactly when it is said.
+ * about the state that a client believes in, and the counting of deliveries. Called by the outbox
+ * for each dirty sub of a write, on the shard's thread. Invariants: nothing is encoded without a
+ * grant asked since the grants last changed; a cell's version never goes back; what was pending is
+ * counted as delivered or merged exactly when it is said.
  */
 #include "core.h"
 
@@ -38,11 +38,15 @@ static bool wants_value(const struct bgw_session *n, const struct cell *c)
     return c->flags & CELL_SNAP || cell_pending(c) || c->sent_hash != cell_hash(n, c);
 }
 
-static const struct bgw_blob *prepared(const struct bgw_dialect *dialect, struct slot *slot, const struct bgw_update *u)
+static const struct bgw_blob *prepared(const struct bgw_dialect *dialect, struct slot *slot,
+                                       const struct bgw_update *u)
 {
     struct bgw_blob **blob = &slot->prepared[dialect->id];
     if (!*blob) {
-        struct bgw_update plain = {u->feed, u->key, u->part, slot->version, u->value, NULL, 0, false};
+        struct bgw_update plain = *u; /* as most connections see it */
+        plain.version = slot->version;
+        plain.merged = 0;
+        plain.snap = false;
         *blob = dialect->prepare(&plain);
     }
     return *blob;
@@ -79,13 +83,15 @@ static void send_value(struct writing *w, struct sub *sub, struct cell *c)
         count_snapshot(w->s, c);
     absorb(w->s, c, pending);
     cell_set_sent(w->n, c, cell_hash(w->n, c));
-    c->flags &= (uint8_t) ~(CELL_SNAP | CELL_REPAIR);
-    if (c->told == TOLD_NOTHING || c->told >= BGW_STATE_UNKNOWN) { /* a value says that much itself */
+    c->flags &= (uint8_t)~(CELL_SNAP | CELL_REPAIR);
+    /* a value says itself that the slot is known */
+    if (c->told == TOLD_NOTHING || c->told >= BGW_STATE_UNKNOWN) {
         c->told = BGW_STATE_FRESH;
         c->told_reason = BGW_REASON_NONE;
     }
     rate_sent(w->n, c);
-    if (sub->group->sub_count == 1) { /* nobody to share it with: an account each costs no second copy */
+    /* nobody to share it with: an account each costs no second copy */
+    if (sub->group->sub_count == 1) {
         bgw_blob_release(slot->prepared[dialect->id]);
         slot->prepared[dialect->id] = NULL;
     }
@@ -96,7 +102,7 @@ static void drop_value(struct writing *w, struct cell *c)
     absorb(w->s, c, cell_pending(c));
     if (!BGW_BUG("digest_wrong_set"))
         cell_set_sent(w->n, c, 0);
-    c->flags &= (uint8_t) ~CELL_REPAIR;
+    c->flags &= (uint8_t)~CELL_REPAIR;
 }
 
 /* ---- states ---- */
@@ -109,22 +115,26 @@ static bool suppressed(const struct writing *w, const struct sub *sub, const str
         return false;
     if (c->told != TOLD_NOTHING && c->told != BGW_STATE_UNKNOWN)
         return false; /* a value was shown: that it is gone must be said */
-    return slot->part != group_feed(w->s, sub->group)->default_part || group_has_value_beside(sub->group, slot);
+    return slot->part != group_feed(w->s, sub->group)->default_part ||
+           group_has_value_beside(sub->group, slot);
 }
 
 static bool needs_telling(const struct cell *c, uint8_t state, uint8_t reason)
 {
     if (c->told != state)
-        return !BGW_BUG("state_change_not_told") || c->told >= BGW_STATE_UNKNOWN || state >= BGW_STATE_UNKNOWN;
+        return !BGW_BUG("state_change_not_told") || c->told >= BGW_STATE_UNKNOWN ||
+               state >= BGW_STATE_UNKNOWN;
     if (state == BGW_STATE_UNKNOWN && c->told_reason != reason)
         return true;
     return c->flags & CELL_RETELL && state != BGW_STATE_FRESH;
 }
 
-static void push_state(struct writing *w, const struct sub *sub, struct cell *c, uint8_t state, uint8_t reason)
+static void push_state(struct writing *w, const struct sub *sub, struct cell *c, uint8_t state,
+                       uint8_t reason)
 {
     const struct slot *slot = c->slot;
-    bool aged = slot->proved_mono_ms > 0 && (state == BGW_STATE_DELAYED || state == BGW_STATE_STALE);
+    bool aged =
+        slot->proved_mono_ms > 0 && (state == BGW_STATE_DELAYED || state == BGW_STATE_STALE);
     BGW_ASSERT(w->state_count < w->s->states_cap);
     w->s->states[w->state_count++] = (struct state_item){
         .sub = sub,
@@ -138,8 +148,8 @@ static void push_state(struct writing *w, const struct sub *sub, struct cell *c,
 }
 
 /* While a newer value may not go out yet, the older one must not look better than it did. */
-static void tell_state(struct writing *w, const struct sub *sub, struct cell *c, const struct presented *withheld,
-                       bool limited)
+static void tell_state(struct writing *w, const struct sub *sub, struct cell *c,
+                       const struct presented *withheld, bool limited)
 {
     const struct slot *slot = c->slot;
     uint8_t state = slot->state, reason = slot->reason;

@@ -2,8 +2,8 @@
 /*
  * group: keys that somebody of this shard subscribes to, their slots, and the tenants they belong
  * to. Hides how a key is found by name and by the hub's reference. Shard thread only.
- * Invariant: a group is in the map and in the table until the hub has been told that nobody is left;
- * its reference is never used again, so a late entry for it finds nothing.
+ * Invariant: a group is in the map and in the table until the hub has been told that nobody is
+ * left; its reference is never used again, so a late entry for it finds nothing.
  */
 #include "core.h"
 
@@ -64,7 +64,8 @@ static bool group_is(const void *item, const void *key)
 {
     const struct group *g = item;
     const struct group_name *name = key;
-    return g->feed == name->feed && g->tenant == name->tenant && bgw_slice_eq(group_key(g), name->key);
+    return g->feed == name->feed && g->tenant == name->tenant &&
+           bgw_slice_eq(group_key(g), name->key);
 }
 
 /* The tenant's own hash stands for its text. */
@@ -77,7 +78,8 @@ static uint64_t name_hash(const struct group_name *name)
     return bgw_hash_keyed(bgw_slice_of(text, sizeof(uint64_t) + 1 + name->key.len));
 }
 
-struct group *group_find(const struct bgw_shard *s, uint8_t feed, const struct tenant *tenant, struct bgw_slice key)
+struct group *group_find(const struct bgw_shard *s, uint8_t feed, const struct tenant *tenant,
+                         struct bgw_slice key)
 {
     if (key.len == 0 || key.len > BGW_KEY_MAX)
         return NULL;
@@ -89,7 +91,8 @@ struct group *group_find(const struct bgw_shard *s, uint8_t feed, const struct t
 
 static struct group *free_entry(uint32_t next)
 {
-    return (struct group *)(((uintptr_t)next << 1) | 1); /* groups are aligned: an odd pointer is none */
+    /* groups are aligned: an odd pointer is none */
+    return (struct group *)(((uintptr_t)next << 1) | 1);
 }
 
 static bool table_add(struct bgw_shard *s, struct group *g)
@@ -170,7 +173,8 @@ static bool enlist(struct bgw_shard *s, struct group *g)
     return false;
 }
 
-struct group *group_create(struct bgw_shard *s, uint8_t feed, struct tenant *tenant, struct bgw_slice key, bgw_part part)
+struct group *group_create(struct bgw_shard *s, uint8_t feed, struct tenant *tenant,
+                           struct bgw_slice key, bgw_part part)
 {
     BGW_ASSERT(key.len > 0 && key.len <= BGW_KEY_MAX);
     struct group *g = bgw_pool_take(&s->groups);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * news: what the hub says, applied to this shard's slots. Hides what counts as news. Called with each
- * entry of a batch, on the shard's thread. Invariants: a slot's version never goes back inside an
- * epoch; every record is offered once to each cell of its slot, and the slot's subs are dirty then.
+ * news: what the hub says, applied to this shard's slots. Hides what counts as news. Called with
+ * each entry of a batch, on the shard's thread. Invariants: a slot's version never goes back inside
+ * an epoch; every record is offered once to each cell of its slot, and the slot's subs are dirty
+ * then.
  */
 #include "core.h"
 

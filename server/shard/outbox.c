@@ -37,8 +37,8 @@ static bool encode_updates(struct writing *w)
 
 static bool nothing_pending(const struct bgw_session *n)
 {
-    return bgw_list_empty(&n->dirty) && (!n->extra || bgw_list_empty(&n->extra->limited)) && n->withheld == 0 &&
-           !tickets_held(n);
+    return bgw_list_empty(&n->dirty) && (!n->extra || bgw_list_empty(&n->extra->limited)) &&
+           n->withheld == 0 && !tickets_held(n);
 }
 
 static void append_decimal(char *out, size_t *len, uint64_t v)
@@ -58,7 +58,8 @@ static void encode_mark(struct writing *w)
     struct bgw_session *n = w->n;
     char w_text[20], resume[RESUME_TEXT_MAX];
     size_t w_len;
-    if (!(n->flags & SESSION_MARK_DUE) || (!nothing_pending(n) && !BGW_BUG("watermark_ignores_pending")))
+    if (!(n->flags & SESSION_MARK_DUE) ||
+        (!nothing_pending(n) && !BGW_BUG("watermark_ignores_pending")))
         return;
     n->flags &= (uint8_t)~SESSION_MARK_DUE;
     append_decimal(w_text, &w_len, w->s->hub_seq);
@@ -66,7 +67,8 @@ static void encode_mark(struct writing *w)
     n->dialect->mark(w->out, bgw_slice_of(w_text, w_len), n->digest, token);
     if (!n->key_count)
         return;
-    n->flags &= (uint8_t)~SESSION_RESUMED; /* the new token says more than the one that was presented */
+    /* the new token says more than the one that was presented */
+    n->flags &= (uint8_t)~SESSION_RESUMED;
     if (n->extra)
         n->extra->resume_count = 0;
 }
@@ -97,7 +99,7 @@ static bool write_out(struct writing *w)
 {
     struct bgw_session *n = w->n;
     struct bgw_shard *s = w->s;
-    if (w->out->failed) { /* no memory: what was said is not known any more, so the connection must go */
+    if (w->out->failed) { /* no memory, and so no knowing what was said: the connection must go */
         n->bye_code = n->bye_code ? n->bye_code : 3013;
         session_hang_up(n);
         return false;
@@ -141,7 +143,7 @@ void outbox_flush(struct bgw_shard *s, struct bgw_session *n)
         encode_keepalive(&w);
     bool again = !done || (n->extra && n->extra->control.len);
     session_trim_extra(n);
-    bgw_list_remove(&n->of_flush); /* replies made on the way marked it, and are part of this write */
+    bgw_list_remove(&n->of_flush); /* replies made on the way are part of this write */
     if (write_out(&w) && again)
         session_mark(n);
 }

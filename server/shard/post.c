@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * post: what the hub must hear: watches, the end of watches, barriers. Hides that its mailbox may be
- * full: groups stay queued and are tried again at the next flush. Shard thread only. Invariants:
+ * post: what the hub must hear: watches, the end of watches, barriers. Hides that its mailbox may
+ * be full: groups stay queued and are tried again at the next flush. Shard thread only. Invariants:
  * commands leave in the order in which they arose (a key's UNWATCH before its next WATCH, a barrier
  * after the watches that came before it), and the queue is bounded by the groups there are.
  */
@@ -20,7 +20,8 @@ void post_queue(struct bgw_shard *s, struct group *g)
     s->post_last = g;
 }
 
-static bool post_one(struct bgw_shard *s, enum bgw_hub_command_kind kind, const struct group *g, bgw_part part)
+static bool post_one(struct bgw_shard *s, enum bgw_hub_command_kind kind, const struct group *g,
+                     bgw_part part)
 {
     struct bgw_hub_command c = {
         .kind = (uint8_t)kind,

@@ -17,7 +17,8 @@
 
 #include <stdlib.h>
 
-#define PRESENTED_SPARE 4096u /* a session may hold two versions a key and so many more; beyond: bye 3501 */
+/* A session may hold two versions a key and so many more; beyond: bye 3501. */
+#define PRESENTED_SPARE 4096u
 
 bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part part)
 {

@@ -17,7 +17,8 @@ bool rate_allows(const struct bgw_session *n, const struct cell *c)
     if (!x || !x->interval_ms)
         return true;
     int32_t wait_ms = tick_diff(c->next_tick, tick_of(n->shard, n->shard->now.mono_ms));
-    return wait_ms <= 0 || wait_ms > (int64_t)x->interval_ms; /* further off than any wait: a tick of long ago */
+    return wait_ms <= 0 ||
+           wait_ms > (int64_t)x->interval_ms; /* further off than any wait: a tick of long ago */
 }
 
 void rate_sent(struct bgw_session *n, struct cell *c)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resume: the signed token with which a client tells another replica, or this one after a restart,
- * what it held. Hides its layout. Shard thread only. Invariant: a token yields nothing but `current`
- * for slots whose hash it carries; one of another subject, or with a bad signature, yields nothing.
+ * what it held. Hides its layout. Shard thread only. Invariant: a token yields nothing but
+ * `current` for slots whose hash it carries; one of another subject, or with a bad signature,
+ * yields nothing.
  *
- *   01 | epoch 8 | subject 8 | w 8 | wall ms 8 | flags 1 (bit 0: complete) | n 1 | n x hash 8 | mac 16
- *   numbers are big-endian; base64url without padding; mac: the first half of HMAC-SHA-256
+ *   01 | epoch 8 | subject 8 | w 8 | wall ms 8 | flags 1 | n 1 | n x hash 8 | mac 16
+ *
+ * Numbers are big-endian; flags bit 0: complete; mac: the first half of HMAC-SHA-256; the whole is
+ * base64url without padding.
  */
 #include "core.h"
 
@@ -41,7 +44,7 @@ static void sign(const struct bgw_shard *s, const uint8_t *raw, size_t len, uint
     s->config.mac(s->config.resume_key, bgw_slice_of((const char *)raw, len), mac);
 }
 
-/* Alias versions mean nothing elsewhere: they are left out, and do not make the token incomplete. */
+/* Alias versions mean nothing elsewhere: left out, they do not make the token incomplete. */
 static bool put_hashes(const struct bgw_session *n, uint8_t *raw, size_t *count)
 {
     int list = 0;
@@ -85,7 +88,8 @@ static bool same_mac(const uint8_t *a, const uint8_t *b)
     return differ == 0;
 }
 
-static bool genuine(const struct bgw_shard *s, const struct bgw_session *n, const uint8_t *raw, size_t len)
+static bool genuine(const struct bgw_shard *s, const struct bgw_session *n, const uint8_t *raw,
+                    size_t len)
 {
     uint8_t mac[32];
     if (len < HEAD_BYTES + MAC_BYTES || raw[0] != FORM || raw[HEAD_BYTES - 1] > RESUME_HASHES_MAX ||
@@ -108,7 +112,8 @@ bool resume_present(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice
     }
     bgw_metric_add(BGW_M_RESUME_ACCEPTED, 1);
     n->flags |= SESSION_RESUMED;
-    if (get_u64(raw + 1) != s->epoch) /* whoever gave it may know of a topic that we do not: barriers from here on look */
+    /* whoever gave it may know of a topic that we do not: barriers from here on look */
+    if (get_u64(raw + 1) != s->epoch)
         barrier_ask(s, true);
     size_t count = raw[HEAD_BYTES - 1];
     if (count == 0 || !(x = session_extra(n)))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session: a connection's life in the shard: open, bye, close, what it may see, and its control lane
- * (short, bounded, lossless: replies overtake no update of an earlier write and are never limited).
- * Called by the wire room and by the other files of shard/; shard thread only. Invariants: after bye
- * nothing more is said; a session is freed by close alone, and only when nothing points at it.
+ * session: a connection's life in the shard: open, bye, close, what it may see, and its control
+ * lane (short, bounded, lossless: replies overtake no update of an earlier write and are never
+ * limited). Called by the wire room and by the other files of shard/; shard thread only.
+ * Invariants: after bye nothing more is said; a session is freed by close alone, and only when
+ * nothing points at it.
  */
 #include "core.h"
 
@@ -119,7 +120,8 @@ void session_bye(struct bgw_session *n, uint16_t code, int64_t retry_ms, const c
     session_mark_urgent(n);
 }
 
-void bgw_session_bye(struct bgw_shard *s, struct bgw_session *n, uint16_t code, int64_t retry_ms, const char *reason)
+void bgw_session_bye(struct bgw_shard *s, struct bgw_session *n, uint16_t code, int64_t retry_ms,
+                     const char *reason)
 {
     (void)s;
     session_bye(n, code, retry_ms, reason);
@@ -162,8 +164,8 @@ void session_drop_all(struct bgw_session *n, enum bgw_metric why)
 
 bool session_may(const struct bgw_session *n, const struct group *g)
 {
-    return bgw_access_decide(n->grants, n->expires_ms, n->tenant == g->tenant, group_key(g), n->shard->now) ==
-           BGW_ACCESS_OK;
+    return bgw_access_decide(n->grants, n->expires_ms, n->tenant == g->tenant, group_key(g),
+                             n->shard->now) == BGW_ACCESS_OK;
 }
 
 void bgw_session_close(struct bgw_shard *s, struct bgw_session *n)
@@ -239,8 +241,8 @@ static const struct {
 
 void error_count(const char *code)
 {
-    enum bgw_metric counter =
-        strncmp(code, "token_", 6) == 0 ? BGW_M_COMMAND_ERRORS_BAD_TOKEN : BGW_M_COMMAND_ERRORS_OTHER;
+    enum bgw_metric counter = strncmp(code, "token_", 6) == 0 ? BGW_M_COMMAND_ERRORS_BAD_TOKEN
+                                                              : BGW_M_COMMAND_ERRORS_OTHER;
     for (size_t i = 0; i < sizeof(ERRORS) / sizeof(*ERRORS); i++) {
         if (strcmp(ERRORS[i].code, code) == 0)
             counter = ERRORS[i].counter;
@@ -248,7 +250,8 @@ void error_count(const char *code)
     bgw_metric_add(counter, 1);
 }
 
-void session_error(struct bgw_session *n, bool has_id, uint64_t id, const char *code, const char *text)
+void session_error(struct bgw_session *n, bool has_id, uint64_t id, const char *code,
+                   const char *text)
 {
     struct bgw_buf *control = session_control_begin(n);
     if (!control)
@@ -258,8 +261,8 @@ void session_error(struct bgw_session *n, bool has_id, uint64_t id, const char *
     session_control_end(n);
 }
 
-void bgw_session_err(struct bgw_shard *s, struct bgw_session *n, bool has_id, uint64_t id, const char *code,
-                     const char *text, bool strike)
+void bgw_session_err(struct bgw_shard *s, struct bgw_session *n, bool has_id, uint64_t id,
+                     const char *code, const char *text, bool strike)
 {
     (void)s;
     session_error(n, has_id, id, code, text);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shard: makes the parts, and runs a turn: batches in, commands out, one write for each session that
- * has something to say. Hides the flush window. Called by the worker's loop and by the simulator; one
- * thread. Invariants: after a flush outside the window no writable session has anything left to say
- * that it may say now; what was counted is published by the end of each call.
+ * shard: makes the parts, and runs a turn: batches in, commands out, one write for each session
+ * that has something to say. Hides the flush window. Called by the worker's loop and by the
+ * simulator; one thread. Invariants: after a flush outside the window no writable session has
+ * anything left to say that it may say now; what was counted is published by the end of each call.
  */
 #include "core.h"
 
@@ -12,13 +12,13 @@
 #include <stdlib.h>
 
 #define TEXTS_MAX (1u << 20)
-#define OUT_SPARE (4u << 20)     /* beyond budget and control lane: one value more, states, live, mark */
-#define OUT_KEPT (256u << 10)    /* of a buffer that once was larger */
+#define OUT_SPARE (4u << 20)   /* beyond budget and control lane: one value more, live, mark */
+#define OUT_KEPT (256u << 10)  /* of a buffer that once was larger */
 #define TIMERS_LOOK_MS 1000
-#define POST_RETRY_MS 5          /* the hub's mailbox was full */
-#define BUSY_WRITES 256          /* about a millisecond of writing: worth gathering for */
+#define POST_RETRY_MS 5 /* the hub's mailbox was full */
+#define BUSY_WRITES 256 /* about a millisecond of writing: worth gathering for */
 #define CALM_WRITES 64
-#define BUSY_GAP_MS 5            /* flushes that follow each other like this are load, not a burst */
+#define BUSY_GAP_MS 5 /* flushes that follow each other like this are load, not a burst */
 
 static size_t limited(size_t a, size_t b, size_t max)
 {
@@ -45,7 +45,8 @@ enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_
                                  const struct bgw_shard_ops *ops, struct bgw_now now)
 {
     BGW_ASSERT(config->feed_count > 0 && config->feed_count <= BGW_FEEDS_MAX && config->mac);
-    BGW_ASSERT(config->flush_bytes_max > 0 && config->control_bytes_max > 0 && config->stall_ms > 0);
+    BGW_ASSERT(config->flush_bytes_max > 0 && config->control_bytes_max > 0 &&
+               config->stall_ms > 0);
     struct bgw_shard *s = calloc(1, sizeof(*s));
     if (!s)
         return BGW_NO_MEMORY;
@@ -57,7 +58,8 @@ enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_
     bgw_wheel_init(&s->wheel, now.mono_ms);
     bgw_pool_init(&s->sessions, sizeof(struct bgw_session), config->sessions_max);
     bgw_pool_init(&s->groups, sizeof(struct group), GROUPS_MAX);
-    bgw_pool_init(&s->subs, sizeof(struct sub), limited(config->sessions_max, config->keys_per_session_max, SUBS_MAX));
+    bgw_pool_init(&s->subs, sizeof(struct sub),
+                  limited(config->sessions_max, config->keys_per_session_max, SUBS_MAX));
     bgw_pool_init(&s->cells, sizeof(struct cell), CELLS_MAX);
     bgw_list_init(&s->all);
     bgw_list_init(&s->flush);
@@ -147,7 +149,8 @@ void bgw_shard_look(const struct bgw_shard *s, struct bgw_shard_view *view)
     };
 }
 
-void bgw_shard_each_session(struct bgw_shard *s, void (*fn)(void *arg, struct bgw_session *session), void *arg)
+void bgw_shard_each_session(struct bgw_shard *s, void (*fn)(void *arg, struct bgw_session *session),
+                            void *arg)
 {
     for (struct bgw_list *at = s->all.next, *next; at != &s->all; at = next) {
         next = at->next;
@@ -165,7 +168,8 @@ void bgw_shard_set_now(struct bgw_shard *s, struct bgw_now now)
         s->now.mono_ms = mono_ms;
 }
 
-void bgw_shard_on_batch(struct bgw_shard *s, const struct bgw_relay_batch *batch, struct bgw_now now)
+void bgw_shard_on_batch(struct bgw_shard *s, const struct bgw_relay_batch *batch,
+                        struct bgw_now now)
 {
     bgw_shard_set_now(s, now);
     for (size_t i = 0; i < batch->count; i++)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * states: which words a key is called by, and state messages, one for all keys that are in the same
- * state for the same reason. Called by the outbox after the updates of a write and by whoever revokes;
- * shard thread only. Texts are as clients write them: `A` for a whole key's default part, `A/USD` for
- * its other parts and for parts that were named.
+ * state for the same reason. Called by the outbox after the updates of a write and by whoever
+ * revokes; shard thread only. Texts are as clients write them: `A` for a whole key's default part,
+ * `A/USD` for its other parts and for parts that were named.
  */
 #include "core.h"
 
@@ -39,7 +39,8 @@ static void resolve(struct bgw_shard *s, size_t count)
 }
 
 /* A slot that is covered twice is told under both names. */
-static void add_cell_texts(struct bgw_shard *s, size_t *count, const struct sub *sub, const struct cell *c)
+static void add_cell_texts(struct bgw_shard *s, size_t *count, const struct sub *sub,
+                           const struct cell *c)
 {
     bool usual = c->slot->part == group_feed(s, sub->group)->default_part;
     if (sub->whole && usual)
@@ -59,7 +60,8 @@ static const char *reason_text(const struct bgw_shard *s, const struct state_ite
 
 static bool alike(const struct state_item *a, const struct state_item *b)
 {
-    return a->state == b->state && a->reason == b->reason && a->sub->group->feed == b->sub->group->feed;
+    return a->state == b->state && a->reason == b->reason &&
+           a->sub->group->feed == b->sub->group->feed;
 }
 
 /* One message for the first item and all that are like it; they are taken out. */
@@ -84,8 +86,8 @@ static void encode_first(struct writing *w)
     if (s->texts.failed)
         return;
     resolve(s, count);
-    w->n->dialect->state(w->out, s->slices, count, (enum bgw_slot_state)first.state, reason_text(s, &first),
-                         first.lag_ms);
+    w->n->dialect->state(w->out, s->slices, count, (enum bgw_slot_state)first.state,
+                         reason_text(s, &first), first.lag_ms);
 }
 
 void states_encode(struct writing *w)
@@ -105,7 +107,8 @@ static void add_sub_texts(struct bgw_shard *s, size_t *count, const struct sub *
 }
 
 /* In messages of bounded size: a sub's names stay together. */
-void revoked_encode(struct bgw_shard *s, struct bgw_session *n, struct sub *const *subs, size_t count, const char *reason)
+void revoked_encode(struct bgw_shard *s, struct bgw_session *n, struct sub *const *subs,
+                    size_t count, const char *reason)
 {
     size_t i = 0;
     while (i < count) {

@@ -15,7 +15,7 @@ struct entry {
     const struct bgw_feed *feed;
     const struct bgw_sub_key *key;
     struct waiter *w;
-    bool by_token; /* the command presents no versions: what the resume token says may stand for them */
+    bool by_token; /* it presents no versions: what the resume token says may stand for them */
 };
 
 static const struct bgw_feed *feed_named(const struct bgw_shard *s, struct bgw_slice name)
@@ -34,13 +34,15 @@ static uint8_t feed_index(const struct bgw_shard *s, const struct bgw_feed *feed
     return (uint8_t)(feed - s->config.feeds);
 }
 
-static const struct bgw_feed *check_command(struct bgw_session *n, uint64_t id, struct bgw_slice feed_name, size_t count)
+static const struct bgw_feed *check_command(struct bgw_session *n, uint64_t id,
+                                            struct bgw_slice feed_name, size_t count)
 {
     const struct bgw_feed *feed = feed_named(n->shard, feed_name);
     if (!feed)
         session_error(n, true, id, "unknown_feed", "there is no feed of this name here");
     else if (count > COMMAND_KEYS_MAX)
-        session_error(n, true, id, "too_large", "a command may name 1000 keys: send several commands");
+        session_error(n, true, id, "too_large",
+                      "a command may name 1000 keys: send several commands");
     else
         return feed;
     return NULL;
@@ -69,8 +71,10 @@ static struct slot *want_slot(const struct entry *e, struct group *g)
     return slot;
 }
 
-/* A slot that the session follows already under another key is an answer to this one too: it is told again. */
-static struct cell *cover_slot(const struct entry *e, struct sub *sub, struct slot *slot, bool fresh)
+/* A slot that the session follows already under another key is an answer to this one too: it is
+ * told again. */
+static struct cell *cover_slot(const struct entry *e, struct sub *sub, struct slot *slot,
+                               bool fresh)
 {
     struct cell *c = sub_cell(sub, slot);
     if (!c)
@@ -129,7 +133,8 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
         return undo(e, g, sub);
     uint32_t before = sub_keys(sub);
     bool done = cover(e, sub, slot, fresh);
-    uint32_t more = sub_keys(sub) - before; /* counted even if it failed half way: freeing counts back */
+    /* counted even if it failed half way: freeing counts back */
+    uint32_t more = sub_keys(sub) - before;
     e->n->key_count += more;
     e->s->key_count += more;
     bgw_metric_add(BGW_M_SUBSCRIPTIONS, more);
@@ -157,19 +162,23 @@ static const char *subscribe(const struct entry *e)
 {
     if (e->key->invalid || e->key->key.len == 0 || e->key->key.len > BGW_KEY_MAX)
         return "bad_id";
-    if (bgw_access_decide(e->n->grants, e->n->expires_ms, true, e->key->key, e->s->now) != BGW_ACCESS_OK)
+    if (bgw_access_decide(e->n->grants, e->n->expires_ms, true, e->key->key, e->s->now) !=
+        BGW_ACCESS_OK)
         return "no_grant";
     struct group *g = group_find(e->s, feed_index(e->s, e->feed), e->n->tenant, e->key->key);
     struct sub *sub = g ? sub_find(e->n, g) : NULL;
     bool fresh = !covered(e, sub);
-    if (fresh && (e->n->key_count >= e->s->config.keys_per_session_max || (sub && sub_keys(sub) > SUB_PARTS_MAX)))
+    if (fresh && (e->n->key_count >= e->s->config.keys_per_session_max ||
+                  (sub && sub_keys(sub) > SUB_PARTS_MAX)))
         return "too_many_keys";
     g = find_or_make_group(e);
     return g ? join(e, g, sub, fresh) : "too_many_keys";
 }
 
-/* A client that presents versions presents all it holds: keys without one are not held, whatever an older token says. */
-static bool presents_by_token(const struct bgw_session *n, const struct bgw_sub_key *keys, size_t count)
+/* A client that presents versions presents all it holds: keys without one are not held, whatever an
+ * older token says. */
+static bool presents_by_token(const struct bgw_session *n, const struct bgw_sub_key *keys,
+                              size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (keys[i].since_count)
@@ -178,8 +187,8 @@ static bool presents_by_token(const struct bgw_session *n, const struct bgw_sub_
     return n->flags & SESSION_RESUMED;
 }
 
-void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, struct bgw_slice feed_name,
-                     const struct bgw_sub_key *keys, size_t count)
+void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
+                     struct bgw_slice feed_name, const struct bgw_sub_key *keys, size_t count)
 {
     if (!session_ready(n, true, id))
         return;
@@ -191,7 +200,8 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, st
                 x->waiting_keys + count <= s->config.keys_per_session_max + COMMAND_KEYS_MAX;
     struct ticket *t = room ? ticket_create(n, id, count) : NULL;
     if (!t) {
-        session_error(n, true, id, "too_many_keys", "too many subscribes are not answered yet: wait for their live");
+        session_error(n, true, id, "too_many_keys",
+                      "too many subscribes are not answered yet: wait for their live");
         return;
     }
     bool by_token = presents_by_token(n, keys, count);
@@ -245,8 +255,8 @@ static void leave(struct bgw_shard *s, struct sub *sub, bgw_part part)
     sub_trim_pend(sub);
 }
 
-void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, struct bgw_slice feed_name,
-                       const struct bgw_sub_key *keys, size_t count)
+void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
+                       struct bgw_slice feed_name, const struct bgw_sub_key *keys, size_t count)
 {
     bool invalid = false;
     if (!session_ready(n, true, id))
@@ -263,7 +273,8 @@ void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *n, uint64_t id, 
     }
     shard_publish(s);
     if (invalid) {
-        session_error(n, true, id, "bad_id", "a key is not of the form A or A/USD; the others were unsubscribed");
+        session_error(n, true, id, "bad_id",
+                      "a key is not of the form A or A/USD; the others were unsubscribed");
         return;
     }
     struct bgw_buf *control = session_control_begin(n);

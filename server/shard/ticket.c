@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ticket: a sub command from its arrival to its `live`. Hides when it is answered: at once, or, where
- * a key presented something that could make it `current`, in the first write after the hub has been
- * heard on each such key. Shard thread only. Invariants: a command gets one reply; its `live` comes after the reply
- * and after the last of its keys has been answered and encoded; until the reply its subs are held.
+ * ticket: a sub command from its arrival to its `live`. Hides when it is answered: at once, or,
+ * where a key presented something that could make it `current`, in the first write after the hub
+ * has been heard on each such key. Shard thread only. Invariants: a command gets one reply; its
+ * `live` comes after the reply and after the last of its keys has been answered and encoded; until
+ * the reply its subs are held.
  */
 #include "core.h"
 
@@ -160,7 +161,8 @@ static bool key_current(const struct waiter *w)
     return any;
 }
 
-/* As if it had been sent: it is part of the digest, and what was pending has reached the client another way. */
+/* As if it had been sent: it is part of the digest, and what was pending has reached the client
+ * another way. */
 static void make_current(struct bgw_shard *s, const struct waiter *w)
 {
     for (struct cell *c = cell_first(w->sub); c; c = c->next) {
@@ -170,7 +172,7 @@ static void make_current(struct bgw_shard *s, const struct waiter *w)
         shard_unpend(s, pending);
         s->tally.merged += pending;
         c->sent_count = c->slot->count;
-        c->flags &= (uint8_t) ~(CELL_SNAP | CELL_REPAIR | CELL_ALIAS);
+        c->flags &= (uint8_t)~(CELL_SNAP | CELL_REPAIR | CELL_ALIAS);
         cell_set_sent(w->sub->session, c, slot_hash(c->slot));
         if (c->told == TOLD_NOTHING || c->told >= BGW_STATE_UNKNOWN)
             c->told = BGW_STATE_FRESH;
@@ -182,13 +184,15 @@ static void make_current(struct bgw_shard *s, const struct waiter *w)
 }
 
 /* The version may still be above ours, or of an epoch that we cannot judge: then its cell waits. */
-static bool must_wait(const struct bgw_session *n, const struct cell *c, struct bgw_version presented)
+static bool must_wait(const struct bgw_session *n, const struct cell *c,
+                      struct bgw_version presented)
 {
     if (!c || !c->slot->value)
         return true;
     if (c->flags & CELL_ALIAS && presented.epoch == session_alias(n, c->slot->version.epoch))
         return false;
-    return c->slot->version.epoch != presented.epoch || bgw_version_compare(c->slot->version, presented) < 0;
+    return c->slot->version.epoch != presented.epoch ||
+           bgw_version_compare(c->slot->version, presented) < 0;
 }
 
 static void keep_presented(struct bgw_shard *s, const struct waiter *w)
@@ -210,7 +214,8 @@ static void keep_presented(struct bgw_shard *s, const struct waiter *w)
 static void reply(struct bgw_shard *s, struct ticket *t)
 {
     struct bgw_session *n = t->session;
-    struct bgw_sub_reply r = {.id = t->id, .ok = s->slices, .current = s->slices2, .denied = s->denied};
+    struct bgw_sub_reply r = {
+        .id = t->id, .ok = s->slices, .current = s->slices2, .denied = s->denied};
     BGW_ASSERT(!t->replied && t->unheard == 0 && t->count <= COMMAND_KEYS_MAX);
     for (uint32_t i = 0; i < t->count; i++) {
         struct waiter *w = &t->keys[i];
@@ -286,7 +291,8 @@ static bool any_evidence(const struct ticket *t)
     return false;
 }
 
-/* `current` is decided when it is written, not when it was asked: a slow socket must not make it untrue. */
+/* `current` is decided when it is written, not when it was asked: a slow socket must not make it
+ * untrue. */
 void ticket_start(struct bgw_shard *s, struct ticket *t)
 {
     struct bgw_session *n = t->session;
@@ -299,14 +305,16 @@ void ticket_start(struct bgw_shard *s, struct ticket *t)
         session_mark_urgent(n);
         return;
     }
+    /* or there was no memory to wait with: answered from what is known now */
     for (uint32_t i = 0; i < t->count; i++)
-        t->keys[i].unheard = false; /* or there was no memory to wait with: answered from what is known now */
+        t->keys[i].unheard = false;
     t->unheard = 0;
     reply(s, t);
     session_mark(n);
 }
 
-/* What a token stands for is compared when we have read on to where the client may have been, or have waited long enough. */
+/* What a token stands for is compared when we have read on to where the client may have been, or
+ * have waited long enough. */
 static bool proved(const struct bgw_shard *s, const struct ticket *t)
 {
     for (uint32_t i = 0; i < t->count; i++) {
