@@ -20,10 +20,11 @@ int64_t swarm_value(uint64_t version, int account)
 
 static int account_of(const struct swarm *s, const struct bgw_json *k)
 {
-    char text[BGW_KEY_MAX + 1];
+    char text[BGW_KEY_MAX + 2];
     size_t len, prefix = strlen(s->opt.prefix);
-    if (bgw_json_string(k, text, sizeof(text), &len) != BGW_OK || len <= prefix)
+    if (bgw_json_string(k, text, sizeof(text) - 1, &len) != BGW_OK || len <= prefix)
         return -1;
+    text[len] = 0;
     return memcmp(text, s->opt.prefix, prefix) == 0 ? atoi(text + prefix) : -1;
 }
 
@@ -112,10 +113,11 @@ static void on_mark(struct swarm *s, struct client *c, const struct bgw_json *ro
     char text[32];
     size_t len;
     s->total.marks++;
-    if (!bgw_json_member(root, "digest", &digest) || bgw_json_string(&digest, text, sizeof(text), &len) != BGW_OK) {
+    if (!bgw_json_member(root, "digest", &digest) || bgw_json_string(&digest, text, sizeof(text) - 1, &len) != BGW_OK) {
         s->total.protocol_errors++;
         return;
     }
+    text[len] = 0;
     s->total.digests_checked++;
     if (strtoull(text, NULL, 16) != c->digest)
         s->total.digest_mismatches++;

@@ -87,8 +87,8 @@ static void restart(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f);
 
 static void store_read(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
 {
-    if (c->record_ms > f->started_wall_ms && !slot_unknown(c->slot)) {
-        /* a record overtook it: the read may have been made before that */
+    if (c->record_ms >= f->started_wall_ms && !slot_unknown(c->slot)) {
+        /* a record overtook it: the read may have been made before that, in the same millisecond too */
         if (care_needs_fetch(c))
             restart(hub, c, f);
         return;

@@ -246,7 +246,7 @@ static void read_reply(struct client *c, struct sim_message *m)
             continue;
         for (int q = 0; q < PARTS; q++) {
             struct held *h = &c->held[account * PARTS + q];
-            bool presented = c->resume_only ? h->has : (p->presented >> (account * PARTS + q)) & 1;
+            bool presented = p->by_token ? h->has : (p->presented >> (account * PARTS + q)) & 1;
             if (!presented || (part >= 0 && part != q))
                 continue;
             h->state_known &= h->has; /* a value that comes back comes without its old label */

@@ -143,7 +143,7 @@ void client_subscribe(struct client *c, bool resume_only)
     if (!p)
         return;
     p->is_sub = true;
-    c->resume_only = resume_only;
+    p->by_token = resume_only;
     for (int a = 0; a < ACCOUNTS; a++) {
         for (int part = -1; part < PARTS; part++) {
             if (!(part < 0 ? c->want_whole[a] : c->want_part[a * PARTS + part]))

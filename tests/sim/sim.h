@@ -139,7 +139,7 @@ struct replica {
 struct pending { /* a command that must be answered */
     uint64_t id;
     int64_t deadline_ms;
-    bool is_sub, is_unsub, is_repair, replied, used;
+    bool is_sub, is_unsub, is_repair, by_token, replied, used; /* by_token: no `since` was presented */
     uint32_t keys;    /* bit account*3: whole key; +1, +2: part 0, 1 */
     uint32_t answered;
     uint32_t presented;       /* bit a slot: a version went with the command */
@@ -169,7 +169,6 @@ struct client {
     uint32_t key_answered; /* bits as in pending.keys, on this connection */
     /* By bit of pending.keys, in the order of the server's replies: the sub that covers it, 0 none; and what ended it last. */
     uint64_t covered_by[ACCOUNTS * 3], ended_by[ACCOUNTS * 3], last_ok;
-    bool resume_only;      /* no `since` was presented: `current` may come from the token alone */
     bool want_whole[ACCOUNTS], want_part[SLOTS];
     struct held held[SLOTS];
     struct pending pending[PENDING_MAX];

@@ -104,6 +104,18 @@ TEST(read_without_v_that_a_record_overtook_does_not_replace_it)
     rig_end(&r);
 }
 
+TEST(read_that_began_in_the_millisecond_of_a_record_does_not_replace_it)
+{
+    asking();
+    rig_put(&r, 0, 0, "A", 10, -1);
+    rig_take(&r, 0);
+    rig_answer_value(&r, 9, -1, r.now.wall_ms);
+    CHECK_EQ_I64(rig_take(&r, 0), 0);
+    rig_watch(&r, 1, "A");
+    CHECK_EQ_I64(rig_minor(&r, rig_told(&r, 1)), 10);
+    rig_end(&r);
+}
+
 TEST(unwatch_ends_the_news_and_an_unknown_key_leaves_the_book)
 {
     struct bgw_hub_view view;
