@@ -158,6 +158,7 @@ struct waiter {
     bool unheard;        /* and the hub has not answered the watch yet */
     bool unproved;       /* by a token: and we have not read on to where the client may have been */
     bool fresh;          /* this command began it */
+    bool current;        /* the reply said so */
 };
 
 /* a sub command until its `live` */

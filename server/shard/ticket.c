@@ -176,7 +176,6 @@ static void make_current(struct bgw_shard *s, const struct waiter *w)
         cell_set_sent(w->sub->session, c, slot_hash(c->slot));
         if (c->told == TOLD_NOTHING || c->told >= BGW_STATE_UNKNOWN)
             c->told = BGW_STATE_FRESH;
-        resume_consume(w->sub->session, c->sent_hash);
     }
     for (uint32_t i = 0; i < w->since_count; i++)
         presented_free_part(s, w->sub, since_part(w, &w->since[i]));
@@ -209,6 +208,20 @@ static void keep_presented(struct bgw_shard *s, const struct waiter *w)
     }
 }
 
+/* After all keys were judged: two names of one slot rest on the same evidence. */
+static void consume_evidence(const struct ticket *t)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct waiter *w = &t->keys[i];
+        if (!w->current)
+            continue;
+        for (struct cell *c = cell_first(w->sub); c; c = c->next) {
+            if (covers(w, c))
+                resume_consume(t->session, c->sent_hash);
+        }
+    }
+}
+
 /* ---- the reply ---- */
 
 static void reply(struct bgw_shard *s, struct ticket *t)
@@ -224,11 +237,13 @@ static void reply(struct bgw_shard *s, struct ticket *t)
         } else if (w->sub && w->evidence && key_current(w)) {
             s->slices2[r.current_count++] = w->text;
             make_current(s, w);
+            w->current = true;
         } else {
             s->slices[r.ok_count++] = w->text;
             keep_presented(s, w);
         }
     }
+    consume_evidence(t);
     struct bgw_buf *control = session_control_begin(n);
     if (control) {
         n->dialect->sub_reply(control, &r);

@@ -243,6 +243,26 @@ TEST(resume_token_makes_untouched_keys_current)
     rig_end(r);
 }
 
+TEST(two_names_of_one_slot_rest_on_the_same_token)
+{
+    struct rig *r = rig_marking();
+    struct conn *token = rig_conn();
+    token_of(r, token, 1, (const char *const[]){"100"}, 1);
+    rig_writing = NULL;
+    struct conn *c = rig_connect(r, 1, "*");
+    bgw_session_hello(r->shard, c->session, NULL, bgw_slice_of(token->resume, token->resume_len), r->now);
+    rig_sub(r, c, 1, "A,A/NGN");
+    rig_turn(r);
+    rig_known(r, "A", "NGN", 5, "100");
+    rig_turn(r);
+    rig_forget(c);
+    let_barrier_through(r);
+    SAID(c, "sub 1 ok= current=A,A/NGN denied=\nlive 1\n");
+    rig_hang(r, c);
+    rig_free(token);
+    rig_end(r);
+}
+
 TEST(resume_token_of_another_subject_or_with_a_changed_byte_yields_nothing)
 {
     for (int i = 0; i < 4; i++) {
