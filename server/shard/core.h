@@ -365,6 +365,7 @@ bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part pa
 struct presented *presented_of(const struct sub *sub, const struct cell *c);
 bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, struct presented *p);
 void presented_free_all(struct bgw_shard *s, struct sub *sub);
+void presented_free_aimless(struct sub *sub); /* those that speak of no cell any more */
 void presented_free_part(struct bgw_shard *s, struct sub *sub, bgw_part part);
 void presented_barrier_done(struct bgw_shard *s);
 int64_t presented_tick(struct bgw_shard *s); /* labels what waited too long; ms until the next, INT64_MAX none */

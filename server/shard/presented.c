@@ -86,6 +86,25 @@ void presented_free_part(struct bgw_shard *s, struct sub *sub, bgw_part part)
     sub_trim_pend(sub);
 }
 
+static bool has_aim(const struct presented *p)
+{
+    for (struct cell *c = cell_first(p->sub); c; c = c->next) {
+        if (presented_names(p->sub, c->slot, p->part))
+            return true;
+    }
+    return false;
+}
+
+void presented_free_aimless(struct sub *sub)
+{
+    for (struct presented *p = sub->pend ? sub->pend->presented : NULL, *next; p; p = next) {
+        next = p->next;
+        if (!has_aim(p))
+            drop(p);
+    }
+    sub_trim_pend(sub);
+}
+
 bool presented_add(struct bgw_shard *s, struct sub *sub, const struct bgw_since *since)
 {
     struct bgw_session *n = sub->session;

@@ -250,9 +250,9 @@ static void leave(struct bgw_shard *s, struct sub *sub, bgw_part part)
     sub->session->key_count--;
     s->key_count--;
     bgw_metric_add(BGW_M_SUBSCRIPTIONS, -1);
-    presented_free_part(s, sub, part);
     uncover(s, sub);
-    sub_trim_pend(sub);
+    presented_free_aimless(sub);
+    sub_mark(sub);
 }
 
 void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,

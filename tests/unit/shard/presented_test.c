@@ -226,6 +226,41 @@ TEST(removed_while_it_waits_is_told_and_the_wait_is_over)
     rig_end(r);
 }
 
+TEST(unsub_of_one_name_leaves_what_the_other_one_presented)
+{
+    struct rig *r = rig_make();
+    r->config.mark_ms = 1000;
+    rig_start(r);
+    struct conn *c = client_ahead(r);
+    rig_sub_since(r, c, 2, "A/NGN", rig_version(r, 9));
+    rig_unsub(r, c, 3, "A/NGN");
+    rig_pass(r, 1000);
+    CHECK(!strstr(c->log, "upd") && !strstr(c->log, "mark"));
+    rig_forget(c);
+    rig_record(r, "A", "NGN", 9, "109");
+    rig_turn(r);
+    CHECK(strstr(c->log, "upd A.NGN=109@e1.9+snap\n") && strstr(c->log, "mark 2 "));
+    rig_hang(r, c);
+    rig_end(r);
+}
+
+TEST(unsub_of_what_waits_lets_marks_go_on)
+{
+    struct rig *r = rig_make();
+    r->config.mark_ms = 1000;
+    rig_start(r);
+    struct conn *c = client_ahead(r);
+    rig_sub(r, c, 2, "A/USD");
+    rig_turn(r);
+    rig_known(r, "A", "USD", 1, "1");
+    rig_turn(r);
+    rig_unsub(r, c, 3, "A");
+    rig_pass(r, 1000);
+    CHECK(strstr(c->log, "ok 3\n") && strstr(c->log, "mark 2 ") && !strstr(c->log, "A.NGN"));
+    rig_hang(r, c);
+    rig_end(r);
+}
+
 TEST(no_mark_while_a_value_is_held_back)
 {
     struct rig *r = rig_make();
