@@ -23,4 +23,4 @@ def gateway():
 
 @pytest.fixture
 def feed(gateway):
-    return Feed(gateway.bootstrap)
+    return Feed(gateway.bootstrap, readers=[gateway])

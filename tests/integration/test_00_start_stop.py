@@ -8,14 +8,13 @@ import subprocess
 
 import pytest
 
-from harness.gateway import Gateway
+from harness.gateway import Gateway, clean_env
 from harness.tokens import SECRET
 from harness.wait import until
 
 
 def run(*args, **env):
-    base = {k: v for k, v in os.environ.items() if not k.startswith(("BGW_", "KAFKA_"))}
-    return subprocess.run([os.environ["BGW_BIN"], *args], env={**base, **env}, capture_output=True, text=True, timeout=30)
+    return subprocess.run([os.environ["BGW_BIN"], *args], env=clean_env(**env), capture_output=True, text=True, timeout=30)
 
 
 def test_ready_file_holds_the_bound_addresses(gateway):

@@ -105,7 +105,7 @@ def test_rich_authorization_details_grant_their_identifiers(gateway, feed):
         feed.flush()
         details = [{"type": "account_balance", "actions": ["read"], "identifiers": ["A"]},
                    {"type": "account_balance", "actions": ["write"], "identifiers": ["B"]}]
-        async with Native(gateway, token([], scope=None, accounts=None, authorization_details=details)) as c:
+        async with Native(gateway, token(None, scope=None, authorization_details=details)) as c:
             reply = await c.sub("A", "B")
             assert reply["ok"] == ["A"] and [d["key"] for d in reply["denied"]] == ["B"]
     run(go())

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from harness.gateway import Gateway
+from harness.kafka import Feed
 from harness.native import Closed, Native
 from harness.tokens import token
 
@@ -99,8 +101,6 @@ def test_presented_version_is_current_and_nothing_is_sent(gateway, feed):
 
 
 def test_resume_token_makes_untouched_keys_current_on_another_replica(gateway, feed):
-    from harness.gateway import Gateway
-
     async def go():
         for account in ("A", "B", "C"):
             feed.put(account, 1)
@@ -111,8 +111,9 @@ def test_resume_token_makes_untouched_keys_current_on_another_replica(gateway, f
                 await c.sub("A", "B")
                 await c.expect("mark", timeout=15)
                 resume = c.resume
-            feed.put("B", 2)
-            feed.flush()
+            more = Feed(gateway.bootstrap, readers=[other])
+            more.put("B", 2, v=2)
+            more.flush()
             async with Native(other, token(**ALL), resume=resume) as c:
                 reply = await c.sub("A", "B", "C")
                 assert reply["current"] == ["A"]

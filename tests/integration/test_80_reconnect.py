@@ -4,12 +4,13 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
 from harness import swarm
-from harness.gateway import Gateway
+from harness.gateway import Gateway, clean_env
 from harness.kafka import Feed
 from harness.native import Closed, Native
 from harness.tokens import token
@@ -76,12 +77,10 @@ def test_version_from_a_replica_ahead_is_never_answered_with_an_older_value(kafk
 
 
 def test_sub_command_line_follows_an_account(gateway, feed):
-    import subprocess
     feed.put("A", 12345)
     feed.flush()
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("BGW_JWT", "KAFKA_BOOT"))}
     sub = subprocess.Popen([os.environ["BGW_BIN"], "sub", "A", "--url", gateway.ws, "--token", everyone(), "--json"],
-                           stdout=subprocess.PIPE, text=True, env=env)
+                           stdout=subprocess.PIPE, text=True, env=clean_env())
     try:
         deadline = time.monotonic() + 15
         seen = ""
@@ -99,13 +98,11 @@ def test_sub_command_line_follows_an_account(gateway, feed):
 
 
 def test_pub_command_line_publishes_a_balance(gateway):
-    import subprocess
-
     async def go():
         async with Native(gateway, everyone()) as c:
             await c.sub("P")
             done = subprocess.run([os.environ["BGW_BIN"], "pub", "P", "4242", "--kafka", gateway.bootstrap],
-                                  capture_output=True, text=True, timeout=30)
+                                  capture_output=True, text=True, timeout=30, env=clean_env())
             assert done.returncode == 0, done.stderr
             await c.until(lambda: c.balance("P") == 4242)
     asyncio.run(go())

@@ -15,6 +15,14 @@ from .tokens import SECRET
 from .wait import until
 
 ADDRESS = "127.0.0.1:0"
+OURS = ("BGW_", "KAFKA_", "TOPIC_")
+
+
+def clean_env(**more):
+    """This environment without what configures a gateway, which refuses keys that it does not know."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    env.update({k: str(v) for k, v in more.items()})
+    return env
 
 
 class Gateway:
@@ -22,10 +30,9 @@ class Gateway:
         self.dir = tempfile.TemporaryDirectory(prefix="bgw-it-")
         self.ready_path = pathlib.Path(self.dir.name, "ready")
         self.log_path = pathlib.Path(self.dir.name, "log")
-        base = {k: v for k, v in os.environ.items() if not k.startswith(("BGW_", "KAFKA_", "TOPIC_"))}
-        base.update(KAFKA_BOOTSTRAP=kafka, BGW_JWT_SECRET=SECRET, BGW_LISTEN=ADDRESS, BGW_ADMIN_LISTEN=ADDRESS,
-                    BGW_READY_FILE=str(self.ready_path), BGW_SHARDS="2", BGW_DRAIN_S="2", BGW_LOG_FORMAT="json")
-        base.update({k: str(v) for k, v in env.items()})
+        settings = dict(KAFKA_BOOTSTRAP=kafka, BGW_JWT_SECRET=SECRET, BGW_LISTEN=ADDRESS, BGW_ADMIN_LISTEN=ADDRESS,
+                        BGW_READY_FILE=self.ready_path, BGW_SHARDS=2, BGW_DRAIN_S=2, BGW_LOG_FORMAT="json")
+        base = clean_env(**{**settings, **env})
         self.binary = binary or os.environ["BGW_BIN"]
         self.log = open(self.log_path, "wb")
         self.proc = subprocess.Popen([self.binary, "serve", *args], env=base, stdout=self.log, stderr=self.log)

@@ -100,8 +100,11 @@ class Kafka:
 class Feed:
     """Publishes balances the way the estate's ledger does, or whatever bytes a test wants."""
 
-    def __init__(self, bootstrap, topic=TOPIC):
+    def __init__(self, bootstrap, topic=TOPIC, readers=()):
+        """readers: gateways that flush() waits for, so that what comes after it meets what was put."""
         self.topic = topic
+        self.readers = [(g, g.metric("bgw_records_consumed_total")) for g in readers]
+        self.produced = 0
         self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
         self.versions = {}
         self.failures = []
@@ -111,6 +114,7 @@ class Feed:
             self.failures.append(error)
 
     def raw(self, key, value, partition=-1, headers=None, timestamp=0, topic=None):
+        self.produced += 1
         self.producer.produce(topic or self.topic, key=key, value=value, partition=partition,
                               headers=headers or [], timestamp=timestamp, on_delivery=self._delivered)
         self.producer.poll(0)
@@ -127,3 +131,6 @@ class Feed:
     def flush(self):
         assert self.producer.flush(20) == 0, "records were not acknowledged"
         assert not self.failures, self.failures
+        for gateway, before in self.readers:
+            until(lambda g=gateway, n=before + self.produced: g.metric("bgw_records_consumed_total") >= n,
+                  20, "the gateway to read what was put")

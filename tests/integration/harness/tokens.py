@@ -22,7 +22,7 @@ def sign(payload, secret=SECRET, header=None):
 
 
 def token(accounts=(), *, everything=False, sub="user-1", ttl=600.0, tenant=None, **more):
-    claims = {"sub": sub, "exp": int(time.time() + ttl), "scope": "accounts.read", "accounts": list(accounts)}
+    claims = {"sub": sub, "exp": int(time.time() + ttl), "scope": "accounts.read", "accounts": accounts and list(accounts)}
     if everything:
         claims["scope"] = "accounts.read accounts.read.all"
     if tenant:
