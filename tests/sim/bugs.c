@@ -53,7 +53,8 @@ static uint64_t caught_at(const char *name, uint64_t seeds)
     if (child == 0) {
         char failure[512];
         bgw_bug = name;
-        freopen("/dev/null", "w", stderr);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(2);
         for (uint64_t s = 1; s <= seeds; s++) {
             if (write(pipe_fds[1], &s, sizeof(s)) != (ssize_t)sizeof(s))
                 _exit(2);

@@ -76,6 +76,7 @@ void client_connect(struct client *c, int replica)
         sim_faults[FAULT_foreign_resume]++;
         sim_trace(w, "client %d presents the token of client %d", c->index, other->index);
         memset(c->held, 0, sizeof(c->held)); /* somebody else's token on a new phone: nothing is held */
+        c->resume_len = 0;
         memcpy(c->want_whole, other->want_whole, sizeof(c->want_whole));
         memcpy(c->want_part, other->want_part, sizeof(c->want_part));
     }
