@@ -8,6 +8,8 @@
 
 #include "bgw/access.h"
 
+#define BGW_TOKEN_MAX 16384 /* bytes of a compact token; some 600 accounts by name. Longer ones are malformed */
+
 struct bgw_auth; /* any thread: immutable after create (the key set swaps behind it later) */
 
 struct bgw_auth_config {

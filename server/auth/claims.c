@@ -140,7 +140,7 @@ static void take_scope(struct reading *r, struct bgw_slice word)
 /* One string of words separated by spaces; an array's strings are read the same way. */
 static bool take_scope_text(struct reading *r, const struct bgw_json *value)
 {
-    char text[8192]; /* a token has no room for more */
+    char text[BGW_TOKEN_MAX]; /* a token has no room for more */
     size_t len = 0;
     if (bgw_json_string(value, text, sizeof(text), &len) != BGW_OK)
         return false;

@@ -7,7 +7,6 @@
 
 #include "bgw/auth.h"
 
-#define BGW_TOKEN_MAX 8192    /* bytes of a whole token */
 #define BGW_SIGNATURE_MAX 512 /* the longest that any supported algorithm will make */
 #define BGW_ALG_NAME_MAX 16
 

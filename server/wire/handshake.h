@@ -6,6 +6,7 @@
 #ifndef BGW_WIRE_HANDSHAKE_H
 #define BGW_WIRE_HANDSHAKE_H
 
+#include "bgw/auth.h"
 #include "bgw/http.h"
 #include "bgw/ws_codec.h"
 
@@ -22,7 +23,6 @@ enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const cha
 /* Own host, absent, or listed. */
 bool bgw_origin_allowed(const struct bgw_http_request *r, const char *origins);
 
-#define BGW_TOKEN_MAX 16384u
 /* The token of Authorization: Bearer or ?access_token=, decoded into `out`; *given false: there is
  * none. */
 enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX],

@@ -28,7 +28,7 @@ struct bgw_native_scratch { /* shard thread only */
     struct bgw_json since_values[BGW_JSON_MEMBERS_MAX];
     struct bgw_slice since_names[BGW_JSON_MEMBERS_MAX];
     uint16_t index[INDEX_SIZE];
-    char token[BGW_NATIVE_TOKEN_MAX];
+    char token[BGW_TOKEN_MAX];
 };
 
 /* one message's */

@@ -145,7 +145,7 @@ TEST(a_signed_token_is_accepted_and_its_claims_are_read)
 {
     struct bgw_auth *auth = make_auth("", "", 5);
     struct bgw_buf token;
-    bgw_buf_init(&token, 8192);
+    bgw_buf_init(&token, 65536);
     CHECK(bgw_auth_sign_hs256(BGW_SLICE(SECRET),
                               BGW_SLICE("{" BASE GRANT ",\"tenant\":\"bank_a\",\"iat\":1799999999,"
                                         "\"jti\":\"j1\"}"),
@@ -173,7 +173,7 @@ TEST(another_secret_is_a_bad_signature)
 {
     struct bgw_auth *auth = make_auth("", "", 0);
     struct bgw_buf token;
-    bgw_buf_init(&token, 8192);
+    bgw_buf_init(&token, 65536);
     CHECK(bgw_auth_sign_hs256(BGW_SLICE("another-secret-that-is-32-bytes-long"),
                               BGW_SLICE("{" BASE GRANT "}"), &token) == BGW_OK);
     struct bgw_claims c;
@@ -306,11 +306,11 @@ TEST(a_token_over_the_size_cap_is_malformed_and_one_at_the_cap_is_read)
 {
     struct bgw_auth *auth = make_auth("", "", 0);
     struct bgw_claims c;
-    static char payload[12000];
-    /* header 36 + dots 2 + signature 43 leave 8111 characters: 6083 bytes of payload */
+    static char payload[24000];
+    /* header 36 + dots 2 + signature 43 leave 16303 characters: 12227 bytes of payload */
     for (int over = 0; over < 2; over++) {
         int len = snprintf(payload, sizeof(payload), "{" BASE GRANT ",\"pad\":\"");
-        size_t target = over ? 6100 : 6083;
+        size_t target = over ? 12228 : 12227;
         memset(payload + len, 'x', target - (size_t)len - 2);
         memcpy(payload + target - 2, "\"}", 3);
         enum bgw_auth_result r = verify_with(auth, HEADER, payload, &c);
