@@ -48,6 +48,7 @@ struct bgw_transport { /* its loop's thread only */
     struct bgw_transport_ops ops;
     int64_t stall_ms, linger_ms;
     size_t sockets_max, count;
+    lws_log_cx_t log; /* the library's default one has a plain counter that all threads would share */
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct bgw_listener *listener;
@@ -380,7 +381,10 @@ static enum bgw_status create_context(struct bgw_transport *t)
         .retry_and_idle_policy = &no_validity_timers,
         .pt_serv_buf_size = SERV_BUF_BYTES,
         .alpn = "http/1.1",
+        .log_cx = &t->log,
     };
+    t->log.u.emit = emit_log;
+    t->log.lll_flags = LLL_ERR;
     cap_descriptor_limit();
     lws_set_log_level(LLL_ERR, emit_log);
     t->context = lws_create_context(&info);

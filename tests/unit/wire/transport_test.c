@@ -5,6 +5,8 @@
  */
 #include "transport_rig.h"
 
+#include <libwebsockets.h>
+
 TEST(client_is_opened_heard_answered_and_closed_once)
 {
     static struct server s;
@@ -23,6 +25,25 @@ TEST(client_is_opened_heard_answered_and_closed_once)
     AWAIT(&s, s.conns[0].closed);
     CHECK_EQ_I64(bgw_transport_count(s.transport), 0);
     server_close(&s);
+}
+
+/* It is a plain integer, and threads that share it lose counts until the library asserts. */
+TEST(connections_do_not_count_in_the_log_context_that_threads_share)
+{
+    static struct server s;
+    struct lws_context_creation_info plain = {.port = CONTEXT_PORT_NO_LISTEN};
+    struct lws_context *other = lws_create_context(&plain);
+    const lws_log_cx_t *shared = lwsl_context_get_cx(other);
+    int32_t before = shared->refcount;
+    struct bgw_transport_config config = config_of();
+    server_open(&s, &config);
+    int fd = dial(s.port);
+    AWAIT(&s, s.count == 1);
+    CHECK_EQ_I64(shared->refcount, before);
+    close(fd);
+    server_close(&s);
+    CHECK_EQ_I64(shared->refcount, before);
+    lws_context_destroy(other);
 }
 
 TEST(accepted_sockets_do_not_wait_for_acknowledgements)
