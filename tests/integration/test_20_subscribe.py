@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from harness.brokers import BOTH_BROKERS
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.native import Closed, Native
@@ -19,6 +20,7 @@ def run(coroutine):
 ALL = dict(everything=True)
 
 
+@BOTH_BROKERS
 def test_snapshot_then_updates(gateway, feed):
     async def go():
         feed.put("A", 100)
@@ -49,6 +51,7 @@ def test_unknown_account_is_unknown_and_its_first_value_arrives(gateway, feed):
     run(go())
 
 
+@BOTH_BROKERS
 def test_currencies_are_slots_of_their_own(gateway, feed):
     async def go():
         feed.put("A", 100, "NGN")
@@ -69,6 +72,7 @@ def test_currencies_are_slots_of_their_own(gateway, feed):
     run(go())
 
 
+@BOTH_BROKERS
 def test_money_is_exact_from_end_to_end(gateway, feed):
     async def go():
         amounts = [9007199254740993, -9007199254740993, 2**63 - 1, -(2**63), 0, -1]
@@ -106,7 +110,7 @@ def test_resume_token_makes_untouched_keys_current_on_another_replica(gateway, f
             feed.put(account, 1)
         feed.flush()
         with Gateway(kafka=gateway.bootstrap, BGW_EPOCH="same") as other, \
-                Gateway(kafka=gateway.bootstrap, BGW_EPOCH="same") as first:
+                Gateway(kafka=gateway.bootstrap, BGW_EPOCH="same", BGW_MARK_S=1) as first:
             async with Native(first, token(**ALL)) as c:
                 await c.sub("A", "B")
                 await c.expect("mark", timeout=15)
@@ -177,6 +181,7 @@ def test_mark_carries_a_digest_that_fits(gateway, feed):
     run(go())
 
 
+@BOTH_BROKERS
 def test_removed_account_is_said_to_be_removed_and_can_come_back(gateway, feed):
     async def go():
         feed.put("A", 5, v=None)

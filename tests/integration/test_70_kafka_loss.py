@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from harness import swarm
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.native import Native
@@ -24,13 +23,6 @@ def topic(kafka):
 
 def on(kafka, topic, **env):
     return Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic, **env)
-
-
-def test_join_under_load_on_a_real_broker(kafka, topic):
-    with on(kafka, topic) as g:
-        report = swarm.run([g], "--clients", 300, "--accounts", 20, "--per-client", 5, "--spread", "--connect-per-s", 150,
-                           "--messages", 1500, "--rate", 500, "--timeout-s", 60, topic=topic)
-        assert report["live"] == 300
 
 
 def test_quiet_accounts_are_there_after_a_restart(kafka, topic):
@@ -57,6 +49,27 @@ def test_rewind_by_time_reads_no_further_back_than_it_says(kafka, topic):
             async with Native(g, everyone()) as c:
                 await c.sub("OLD", "NEW")
                 assert c.balance("NEW") == 1 and c.balance("OLD") is None and c.states["OLD"] == "unknown"
+    asyncio.run(go())
+
+
+def test_account_older_than_the_rewind_is_answered_after_a_restart_and_its_next_record_arrives(kafka, topic):
+    async def go():
+        feed = Feed(kafka.bootstrap, topic)
+        feed.raw("OLD", '{"accountId":"OLD","minor":77,"currency":"NGN","v":3}', timestamp=int(time.time() * 1000) - 3600_000)
+        feed.flush()
+        with on(kafka, topic) as g:
+            async with Native(g, everyone()) as c:
+                await c.sub("OLD")
+                held = c.versions["OLD", "NGN"]
+        with on(kafka, topic, BGW_REWIND="60s") as g:
+            async with Native(g, everyone()) as c:
+                await c.sub("OLD", since={"OLD": held})  # `live` comes: never silence
+                assert c.balance("OLD") is None and c.states["OLD"] == "unknown"
+                feed.put("OLD", 78, v=4)
+                feed.flush()
+                await c.until(lambda: c.balance("OLD") == 78)
+                assert c.versions["OLD", "NGN"] == held.rsplit(".", 1)[0] + ".4"
+                c.check()
     asyncio.run(go())
 
 

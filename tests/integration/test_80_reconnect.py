@@ -26,11 +26,43 @@ def test_clients_survive_kill_9_of_one_of_two_replicas(kafka):
     with Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic) as a, \
             Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic) as b:
         process = swarm.start([a, b], "--clients", 300, "--accounts", 30, "--per-client", 6, "--messages", 3000,
-                              "--rate", 400, "--connect-per-s", 1000, "--timeout-s", 90, topic=topic)
+                              "--rate", 400, "--connect-per-s", 1000, "--timeout-s", 90)
         until(lambda: a.metric("bgw_updates_delivered_total") > 500, 30, "deliveries")
         a.kill()
         report = swarm.result(process)
         assert report["live"] == 300 and report["disconnects"] >= 100
+
+
+def test_client_whose_replica_is_killed_goes_on_at_the_other_where_it_was(kafka):
+    async def go():
+        topic = kafka.create()
+        with Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic, BGW_MARK_S=1) as a, \
+                Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic) as b:
+            feed = Feed(kafka.bootstrap, topic, readers=[a, b])
+            feed.put("QUIET", 1)
+            feed.put("BUSY", 1)
+            feed.flush()
+            async with Native(a, everyone()) as c:
+                await c.sub("QUIET", "BUSY")
+                await c.expect("mark")
+                resume, held = c.resume, {k: v for (k, _), v in c.versions.items()}
+                a.kill()
+                with pytest.raises(Closed):
+                    await c.drain(10)
+            feed.readers = feed.readers[1:]
+            feed.put("BUSY", 2)
+            feed.flush()
+            async with Native(b, everyone(), resume=resume) as c:
+                assert (await c.sub("QUIET", "BUSY"))["current"] == ["QUIET"]
+                assert c.balances == {("BUSY", "NGN"): 2}
+            async with Native(b, everyone()) as c:
+                assert (await c.sub("QUIET", "BUSY", since=held))["current"] == ["QUIET"]
+                assert c.balances == {("BUSY", "NGN"): 2}
+                feed.put("QUIET", 2)
+                feed.flush()
+                await c.until(lambda: c.balance("QUIET") == 2)
+                c.check()
+    asyncio.run(go())
 
 
 def test_drain_says_bye_with_a_time_to_come_back(gateway):

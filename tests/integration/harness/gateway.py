@@ -32,10 +32,12 @@ class Gateway:
         self.log_path = pathlib.Path(self.dir.name, "log")
         settings = dict(KAFKA_BOOTSTRAP=kafka, BGW_JWT_SECRET=SECRET, BGW_LISTEN=ADDRESS, BGW_ADMIN_LISTEN=ADDRESS,
                         BGW_READY_FILE=self.ready_path, BGW_SHARDS=2, BGW_DRAIN_S=2, BGW_LOG_FORMAT="json")
-        base = clean_env(**{**settings, **env})
+        settings.update(env)
+        base = clean_env(**settings)
         self.binary = binary or os.environ["BGW_BIN"]
         self.log = open(self.log_path, "wb")
         self.proc = subprocess.Popen([self.binary, "serve", *args], env=base, stdout=self.log, stderr=self.log)
+        self.topic = settings.get("TOPIC_BALANCE_UPDATES", "balance-updates")
         self.info = None
         self.ended = False
         if wait:

@@ -9,12 +9,11 @@ import subprocess
 from .tokens import token
 
 
-def start(gateways, *args, kafka=None, topic=None):
-    argv = [os.environ["BGW_SWARM"], "--kafka", kafka or gateways[0].bootstrap, "--token", token(everything=True, ttl=3600)]
+def start(gateways, *args):
+    argv = [os.environ["BGW_SWARM"], "--kafka", gateways[0].bootstrap, "--topic", gateways[0].topic,
+            "--token", token(everything=True, ttl=3600)]
     for g in gateways:
         argv += ["--url", g.listen]
-    if topic:
-        argv += ["--topic", topic]
     return subprocess.Popen(argv + [str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -27,5 +26,5 @@ def result(process, timeout=170):
     return report
 
 
-def run(gateways, *args, **kwargs):
-    return result(start(gateways, *args, **kwargs))
+def run(gateways, *args):
+    return result(start(gateways, *args))
