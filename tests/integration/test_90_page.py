@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first page in a real browser, with its content policy in force: what it shows is live, or says as of when."""
 
+import json
 import re
 
 import pytest
@@ -167,3 +168,76 @@ def test_fits_a_phone(open_page):
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
         for part in ("th.account", "td.balance", "td.change", "td.freshness"):
             expect(page.locator(f"#rows {part}").first).to_be_visible()
+
+
+class Scripted:
+    """A gateway's words, said by the test to the page: states that a real one takes long to reach."""
+
+    def __init__(self, page):
+        self.heard, self.socket = [], None
+        page.route_web_socket("**/ws", self.accept)
+
+    def accept(self, socket):
+        self.socket = socket
+        socket.on_message(self.answer)
+
+    def answer(self, text):
+        command = json.loads(text)
+        self.heard.append(command["op"])
+        if command["op"] == "hello":
+            self.say(ev="hello", conn="c", ping_s=20, epoch="e", server="scripted")
+        if command["op"] == "sub":
+            self.say(ev="sub", id=1, ok=command["keys"], current=[], denied=[])
+            for number, key in enumerate(command["keys"]):
+                self.put(key, str(1000 + number), f"e.{number + 1}")
+            self.say(ev="live", id=1)
+
+    def say(self, **frame):
+        self.socket.send(json.dumps(frame))
+
+    def put(self, account, minor, v, currency="NGN"):
+        self.say(ev="upd", u=[{"k": account, "v": v, "d": {"currency": currency, "minor": minor, "pendingMinor": "0"}}])
+
+
+def scripted_page(open_page, gateway, *accounts):
+    page = open_page(gateway)
+    script = Scripted(page)
+    page.clock.install()
+    sign_in(page, "any", *accounts)
+    until_live(page, len(accounts))
+    return page, script
+
+
+def test_every_state_is_said_in_words(gateway, open_page):
+    page, script = scripted_page(open_page, gateway, "a", "b", "c", "d")
+    script.say(ev="state", keys=["a"], state="delayed", reason="source_lagging", lag_ms=4000)
+    script.say(ev="state", keys=["b"], state="stale", reason="source_lagging", lag_ms=40000)
+    script.say(ev="state", keys=["c"], state="unknown", reason="no_such_account")
+    script.say(ev="revoked", keys=["d"], reason="grant_removed")
+    for account, words, balance in (("a", r"^delayed · as of [\d:]{8}$", "10.00 NGN"), ("b", r"^stale · as of [\d:]{8}$", "10.01 NGN"),
+                                    ("c", "^no such account$", "—"), ("d", "^no access$", "—")):
+        expect(row_of(page, account).locator("td.freshness")).to_have_text(re.compile(words))
+        expect(row_of(page, account).locator("td.balance")).to_have_text(balance)
+
+    script.put("a", "900", "e.9")  # newer, and no better proved
+    expect(row_of(page, "a").locator("td.balance")).to_have_text("9.00 NGN")
+    expect(row_of(page, "a").locator("td.freshness")).to_contain_text("delayed")
+    script.put("a", "800", "e.8")  # older than what is shown
+    script.say(ev="state", keys=["a", "b"], state="fresh")
+    expect(row_of(page, "a").locator("td.freshness")).to_have_text("live")
+    expect(row_of(page, "a").locator("td.balance")).to_have_text("9.00 NGN")
+    script.say(ev="state", keys=["b"], state="removed")
+    expect(row_of(page, "b").locator("td.freshness")).to_have_text("closed")
+    expect(row_of(page, "b").locator("td.balance")).to_have_text("—")
+    script.put("c", "0", "e.10")  # a zero that is known
+    expect(row_of(page, "c").locator("td.balance")).to_have_text("0.00 NGN")
+
+
+def test_a_silent_connection_is_asked_then_given_up(gateway, open_page):
+    page, script = scripted_page(open_page, gateway, "a")
+    page.clock.run_for(8 * SECONDS)
+    expect(page.locator("#link-text")).to_have_text("Live")
+    assert script.heard == ["hello", "sub", "ping"]
+    page.clock.run_for(6 * SECONDS)
+    expect(page.locator("#link-text")).to_have_text(re.compile("^Offline"))
+    expect(row_of(page, "a").locator("td.freshness")).to_have_text(AS_OF)

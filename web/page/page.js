@@ -1,187 +1,183 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first page: a handful of accounts, live. It speaks bgw.v1 by hand, keeps every amount a
-// string or a BigInt, and never shows a balance without saying how fresh it is.
+// The first page: a handful of accounts, live. It draws what link.js knows: amounts are formatted
+// from their digits, never through a number; no balance stands without its freshness, and what is
+// not known is a dash, never zero.
 
-const EXPONENTS = { JPY: 0, KRW: 0, UGX: 0, XOF: 0, XAF: 0, BHD: 3, KWD: 3, TND: 3 };
-const RETRY_MIN_MS = 500;
-const RETRY_MAX_MS = 20000;
-const SHOWN_STATES = {
-  pending: 'waiting', fresh: '● live', delayed: '◐ delayed', stale: '○ stale',
+import { Link } from './link.js';
+
+const ACCOUNTS_MAX = 100;
+const DECIMALS_USUAL = 2;
+const DECIMALS = new Map([ // ISO 4217, where it is not two
+  ...'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'.split(' ').map((c) => [c, 0]),
+  ...'BHD IQD JOD KWD LYD OMR TND'.split(' ').map((c) => [c, 3]),
+  ...'CLF UYW'.split(' ').map((c) => [c, 4]),
+]);
+const DEMO_WAIT_MS = 5000;
+const DAY_MS = 24 * 3600 * 1000;
+
+const FRESHNESS = {
+  pending: 'waiting…', fresh: 'live', delayed: 'delayed', stale: 'stale', offline: 'offline',
   unknown: 'not known', removed: 'closed', denied: 'no access',
+};
+const REASONS = {
+  no_such_account: 'no such account', source_unavailable: 'source unavailable',
+  bad_id: 'not an account key', too_many_keys: 'too many accounts',
+};
+const REFUSALS = {
+  token_missing: 'A token is needed.',
+  token_malformed: 'This is not a token: three parts with dots between them are expected.',
+  token_unsupported: 'This kind of token is not accepted here.',
+  bad_signature: 'The token was not signed with a key that this gateway trusts.',
+  token_expired: 'The token has expired.',
+  token_not_yet_valid: 'The token is not valid yet.',
+  wrong_issuer: 'The token comes from an issuer that is not trusted here.',
+  wrong_audience: 'The token was made for another service.',
+  bad_claims: 'The token does not say what a token must say.',
+  auth_timeout: 'The token came too late.',
+};
+const LINKS = {
+  connecting: 'Connecting…', live: 'Live', offline: 'Offline, reconnecting…', out: 'Not signed in', ended: 'Signed out',
 };
 
 const at = (id) => document.getElementById(id);
-const slots = new Map(); // "account|currency" -> what is known
-let token = '';
-let accounts = [];
-let resume = '';
-let attempts = 0;
-let retryHintMs = 0;
+const rows = new Map(); // slot -> its row
+let link = null;
 
-function formatMinor(minor, currency) {
-  const exponent = EXPONENTS[currency] ?? 2;
-  const negative = minor.startsWith('-');
-  const digits = (negative ? minor.slice(1) : minor).padStart(exponent + 1, '0');
-  const whole = digits.slice(0, digits.length - exponent);
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
-  return `${negative ? '−' : ''}${grouped}${exponent ? `.${digits.slice(-exponent)}` : ''} ${currency}`;
+// ---- words and figures ----
+
+function figure(minor, currency) {
+  const decimals = DECIMALS.get(currency) ?? DECIMALS_USUAL;
+  const digits = minor.replace('-', '').padStart(decimals + 1, '0');
+  const point = digits.length - decimals;
+  const whole = digits.slice(0, point).replace(/\B(?=(\d{3})+$)/g, ',');
+  return decimals ? `${whole}.${digits.slice(point)}` : whole;
 }
 
-function compareVersions(a, b) { // inside one epoch; null where they cannot be compared
-  const [ea, sa, ra = '0'] = a.split('.');
-  const [eb, sb, rb = '0'] = b.split('.');
-  if (ea !== eb) return null;
-  const bySeq = BigInt(sa) - BigInt(sb);
-  return bySeq !== 0n ? bySeq : BigInt(ra) - BigInt(rb);
+const negative = (minor) => minor.startsWith('-');
+
+function clock(ms) {
+  const date = new Date(ms);
+  const time = date.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+  return Date.now() - ms < DAY_MS ? time : `${date.toLocaleDateString()} ${time}`;
+}
+
+// ---- the table ----
+
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...children);
+  return element;
 }
 
 function rowFor(slot) {
-  if (slot.row) return slot.row;
-  slot.row = document.createElement('tr');
-  slot.row.append(Object.assign(document.createElement('th'), { scope: 'row', textContent: slot.account }),
-    ...['num', 'num', ''].map((className) => Object.assign(document.createElement('td'), { className })));
-  at('rows').append(slot.row);
-  return slot.row;
+  if (rows.has(slot)) return rows.get(slot);
+  const row = make('tr', '');
+  // a long name may break after its colons
+  const name = make('th', 'account', ...slot.account.split(/(?<=:)(?!:)/).flatMap((part) => [part, make('wbr', '')]));
+  name.scope = 'row';
+  row.append(name, ...['balance', 'change', 'freshness'].map((c) => make('td', c)));
+  const beside = [...rows].filter(([s]) => s.account === slot.account).at(-1);
+  if (beside) beside[1].after(row);
+  else at('rows').append(row);
+  rows.set(slot, row);
+  return row;
 }
 
-function paint(slot, moved) {
+const state = (slot) => (slot.lost ? 'offline' : slot.told);
+
+function freshnessWords(slot) {
+  const shown = state(slot);
+  if (slot.minor === null) return (shown !== 'removed' && REASONS[slot.why]) || FRESHNESS[shown];
+  return shown === 'fresh' || !slot.provedAt ? FRESHNESS[shown] : `${FRESHNESS[shown]} · as of ${clock(slot.provedAt)}`;
+}
+
+function flash(row, className) {
+  row.classList.remove('rose', 'fell');
+  void row.offsetWidth; // lets the animation start anew
+  row.classList.add(className);
+}
+
+function drawSlot(slot, moved) {
   const row = rowFor(slot);
-  const [, amount, change, freshness] = row.children;
-  const unknown = slot.minor === null;
-  amount.textContent = unknown ? '—' : formatMinor(slot.minor, slot.currency);
-  amount.classList.toggle('old', slot.state !== 'fresh');
-  change.textContent = slot.change ? `${slot.change.startsWith('-') ? '▼' : '▲ +'}${formatMinor(slot.change, slot.currency).replace('−', ' −')}` : '';
-  change.className = `num ${slot.change ? (slot.change.startsWith('-') ? 'down' : 'up') : ''}`;
-  const when = slot.asOf ? ` · as of ${new Date(slot.asOf).toLocaleTimeString()}` : '';
-  freshness.textContent = SHOWN_STATES[slot.state] + (slot.state === 'fresh' ? '' : when);
-  freshness.className = slot.state;
-  if (moved) {
-    row.classList.remove('moved');
-    void row.offsetWidth; // restarts the flash
-    row.classList.add('moved');
+  const [, balance, change, freshness] = row.children;
+  row.dataset.state = state(slot);
+  freshness.replaceChildren(make('span', 'label', freshnessWords(slot)));
+  if (slot.minor === null) {
+    balance.replaceChildren('—');
+    change.replaceChildren();
+    return;
   }
+  const sign = negative(slot.minor) ? '−' : '';
+  balance.replaceChildren(`${sign}${figure(slot.minor, slot.currency)} `, make('span', 'unit', slot.currency));
+  if (!slot.change) return;
+  const fell = negative(slot.change);
+  const arrow = make('span', 'arrow', fell ? '▼' : '▲');
+  arrow.ariaHidden = 'true';
+  change.className = `change ${fell ? 'down' : 'up'}`;
+  change.replaceChildren(arrow, ` ${fell ? '−' : '+'}${figure(slot.change, slot.currency)}`);
+  if (moved) flash(row, fell ? 'fell' : 'rose');
 }
 
-function slotOf(account, currency) {
-  const id = `${account}|${currency}`;
-  if (!slots.has(id)) {
-    const waiting = slots.get(`${account}|`); // the row that stood for "some currency of it"
-    slots.delete(`${account}|`);
-    slots.set(id, waiting ?? { account, minor: null, v: null, state: 'pending', change: '', asOf: 0 });
-  }
-  return Object.assign(slots.get(id), { currency });
+// ---- the connection's state, signing in ----
+
+function drawLink(name, detail) {
+  if (name === 'refused') return signIn(`The gateway did not understand: ${detail}.`);
+  at('link').dataset.state = name;
+  at('link-text').textContent = LINKS[name];
+  document.title = `${name === 'live' ? '' : `${LINKS[name]} · `}balance-gateway`;
+  if (name === 'live') at('token').value = ''; // it has served
+  if (name === 'ended') signIn(REFUSALS[detail] ?? `The gateway ended the session: ${detail}.`, name);
+  return undefined;
 }
 
-function onUpdate(entry) {
-  const { currency, minor, ts } = entry.d;
-  const slot = slotOf(entry.k, currency);
-  if (slot.v && compareVersions(entry.v, slot.v) < 0n) return;
-  const moved = slot.minor !== null && slot.minor !== minor;
-  if (moved) slot.change = (BigInt(minor) - BigInt(slot.minor)).toString();
-  const recovered = ['pending', 'unknown', 'removed', 'denied'].includes(slot.state);
-  Object.assign(slot, { minor, v: entry.v, asOf: ts ?? Date.now() }, recovered ? { state: 'fresh' } : {});
-  paint(slot, moved);
-}
-
-function slotsOfKey(key) {
-  const [account, currency] = key.split('/');
-  return [...slots.values()].filter((s) => s.account === account && (!currency || s.currency === currency));
-}
-
-function onState(frame) {
-  for (const key of frame.keys) {
-    for (const slot of slotsOfKey(key)) {
-      slot.state = frame.state;
-      if (frame.state === 'unknown' || frame.state === 'removed') Object.assign(slot, { minor: null, change: '' });
-      paint(slot, false);
-    }
-  }
-}
-
-function showLink(state, text) {
-  at('link').dataset.state = state;
-  at('link-text').textContent = text;
-}
-
-function loseFreshness() {
-  for (const slot of slots.values()) {
-    if (slot.minor !== null) slot.state = 'stale';
-    paint(slot, false);
-  }
-}
-
-function subscribeFrame() {
-  const since = {};
-  for (const slot of slots.values()) if (slot.v) (since[slot.account] ??= {})[slot.currency] = slot.v;
-  return JSON.stringify({ op: 'sub', id: 1, keys: accounts, since });
-}
-
-const handlers = {
-  hello(frame, socket) { resume = frame.resume ?? resume; socket.send(subscribeFrame()); },
-  sub(frame) {
-    for (const key of frame.current) for (const slot of slotsOfKey(key)) { slot.state = 'fresh'; paint(slot, false); }
-    for (const { key } of frame.denied) for (const slot of slotsOfKey(key)) { slot.state = 'denied'; paint(slot, false); }
-  },
-  upd(frame) { frame.u.forEach(onUpdate); },
-  state: onState,
-  live() { attempts = 0; showLink('live', 'Live'); },
-  mark(frame) { resume = frame.resume ?? resume; },
-  bye(frame) { retryHintMs = frame.retry_ms ?? 0; },
-};
-
-function reconnect(code, reason) {
-  loseFreshness();
-  if (code >= 3500 && code < 4000) {
-    showLink('ended', `Signed out (${reason || code})`);
-    return signIn(`The gateway ended the session: ${reason || code}. A new token is needed.`);
-  }
-  const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** attempts++);
-  const wait = retryHintMs || Math.random() * ceiling + 100;
-  retryHintMs = 0;
-  showLink('offline', 'Offline, last known values · reconnecting…');
-  setTimeout(connect, wait);
-}
-
-function connect() {
-  const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-  const socket = new WebSocket(`${scheme}://${location.host}/ws`, ['bgw.v1']);
-  socket.onopen = () => socket.send(JSON.stringify({ op: 'hello', token, client: 'page/1', ...(resume && { resume }) }));
-  socket.onmessage = (message) => {
-    const frame = JSON.parse(message.data);
-    handlers[frame.ev]?.(frame, socket);
-  };
-  socket.onclose = (event) => reconnect(event.code, event.reason);
-}
-
-function start(newToken, newAccounts) {
-  token = newToken;
-  accounts = newAccounts;
-  slots.clear();
+function watch(keys, getToken) {
+  link?.stop();
+  rows.clear();
   at('rows').replaceChildren();
-  for (const account of accounts) {
-    const slot = { account, currency: '', minor: null, v: null, state: 'pending', change: '', asOf: 0 };
-    slots.set(`${account}|`, slot);
-    paint(slot, false);
-  }
   at('sign-in').hidden = true;
   at('live').hidden = false;
-  connect();
+  at('again').hidden = !at('banner').hidden; // the demo's accounts are the demo's
+  drawLink('connecting');
+  link = new Link({ keys, getToken, onSlot: drawSlot, onLink: drawLink });
+  link.start();
 }
 
-function signIn(why) {
-  showLink('offline', 'Not signed in');
+function submit(event) {
+  event.preventDefault();
+  const token = at('token').value.trim();
+  const keys = [...new Set(at('accounts').value.split(/[\s,]+/).filter(Boolean))];
+  if (!token || keys.length === 0) return signIn('A token and at least one account are needed.');
+  if (keys.length > ACCOUNTS_MAX) return signIn(`This page shows up to ${ACCOUNTS_MAX} accounts; these are ${keys.length}.`);
+  return watch(keys, async () => token);
+}
+
+// Values that were shown stay, labelled; a table that never had any is no use beside the form.
+function signIn(why, linkState = 'out') {
+  link?.stop();
+  at('banner').hidden = true;
+  at('live').hidden = ![...rows.keys()].some((slot) => slot.minor !== null);
   at('sign-in').hidden = false;
+  at('again').hidden = true;
   at('refused').textContent = why ?? '';
-  at('sign-in').onsubmit = (event) => {
-    event.preventDefault();
-    start(at('token').value.trim(), at('accounts').value.split(/\s+/).filter(Boolean));
-  };
+  if (linkState !== 'ended') drawLink(linkState);
 }
 
-const demo = await fetch('/demo/token.json').then((r) => (r.ok ? r.json() : null), () => null);
-if (demo) {
+// ---- begin ----
+
+const demo = () => fetch('/demo/token.json', { signal: AbortSignal.timeout(DEMO_WAIT_MS) })
+  .then((reply) => (reply.ok ? reply.json() : null));
+
+at('sign-in').addEventListener('submit', submit);
+at('again').addEventListener('click', () => signIn());
+window.addEventListener('online', () => link?.hurry());
+
+const first = await demo().catch(() => null);
+if (first) {
   at('banner').hidden = false;
-  start(demo.token, demo.accounts.slice(0, 10));
+  let { token } = first;
+  // another start of the demo may know another key
+  watch(first.accounts, async () => (token = (await demo().catch(() => null))?.token ?? token));
 } else {
   signIn();
 }
