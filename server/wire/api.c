@@ -200,8 +200,8 @@ static enum bgw_api_result answer_static(struct exchange *x)
         bgw_buf_appendf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\n", page.etag);
         bgw_buf_append_str(
             &headers,
-            "Content-Security-Policy: default-src 'self'; style-src 'self' 'unsafe-inline'; "
-            "connect-src 'self' ws: wss: http: https:; frame-ancestors 'none'\r\n"
+            "Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'\r\n"
             "Referrer-Policy: no-referrer\r\n");
         if (etag_matches(x->request, page.etag))
             reply(x, 304, NULL, BGW_SLICE(""), &headers);
