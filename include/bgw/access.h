@@ -40,6 +40,7 @@ enum bgw_access bgw_access_check(const struct bgw_claims *claims, struct bgw_sli
 /* The same decision for a holder that keeps its claims in pieces: sessions, of which there are many, share their tenant's text. */
 enum bgw_access bgw_access_decide(const struct bgw_grants *grants, int64_t expires_ms, bool own_tenant,
                                   struct bgw_slice key, struct bgw_now now);
+bool bgw_grants_all(const struct bgw_grants *g);      /* accounts.read.all */
 size_t bgw_grants_count(const struct bgw_grants *g); /* keys named; 0 for all_keys */
 void bgw_claims_copy(struct bgw_claims *to, const struct bgw_claims *from); /* acquires grants */
 void bgw_claims_deinit(struct bgw_claims *c);

@@ -7,13 +7,19 @@
 #define BGW_AUTH_H
 
 #include "bgw/access.h"
+#include "bgw/revocations.h"
 
 #define BGW_TOKEN_MAX 16384 /* bytes of a compact token; some 600 accounts by name. Longer ones are malformed */
 
-struct bgw_auth; /* any thread: immutable after create (the key set swaps behind it later) */
+struct bgw_auth; /* any thread; its keys are immutable sets that swap behind it */
 
 struct bgw_auth_config {
-    struct bgw_slice secret; /* HS256, at least 32 bytes */
+    struct bgw_slice secret;   /* HS256, at least 32 bytes; empty: none */
+    const char *public_key;    /* PEM text; NULL or "": none */
+    bool key_set;              /* keys come through bgw_auth_load_keys; until the first did, tokens are PENDING */
+    int64_t keys_max_age_ms;   /* a key set older than this is used no more: PENDING again */
+    const char *algs;          /* BGW_JWT_ALGS; NULL or "": what each key says */
+    const struct bgw_revocations *revocations; /* NULL: none */
     const char *issuer, *audience; /* NULL or "": not checked */
     int64_t leeway_s;
     struct bgw_slice default_tenant;
@@ -22,7 +28,7 @@ struct bgw_auth_config {
 
 enum bgw_auth_result { /* texts: bgw_auth_result_text, stable codes */
     BGW_AUTH_OK,
-    BGW_AUTH_PENDING, /* a key is being fetched: ask again when told (later issues) */
+    BGW_AUTH_PENDING, /* the key is being fetched: ask again a little later */
 #define BGW_AUTH_ROW(NAME, code, sentence) BGW_AUTH_##NAME,
 #include "../../server/auth/auth.def"
 #undef BGW_AUTH_ROW
@@ -31,7 +37,18 @@ enum bgw_auth_result { /* texts: bgw_auth_result_text, stable codes */
 BGW_MUST_CHECK enum bgw_status bgw_auth_create(struct bgw_auth **out, const struct bgw_auth_config *config,
                                                struct bgw_buf *error);
 void bgw_auth_destroy(struct bgw_auth **auth);
-/* On OK `claims` holds a reference to grants; deinit it. Counts bgw_auth_total{result}. */
+/* The configured keys anew (SIGHUP), fetched ones stay; on failure everything stays. Which of the three kinds there are cannot change. */
+BGW_MUST_CHECK enum bgw_status bgw_auth_reload(struct bgw_auth *auth, const struct bgw_auth_config *config,
+                                               struct bgw_buf *error);
+/* Takes a JWKS document in place of the one before. Keys that we cannot use are left out; a document without any usable key, or one
+ * that is not strict JSON, is BGW_BAD_VALUE and changes nothing. Any thread. */
+BGW_MUST_CHECK enum bgw_status bgw_auth_load_keys(struct bgw_auth *auth, struct bgw_slice jwks, struct bgw_now now,
+                                                  struct bgw_buf *error);
+/* Asked when a token names a key that is not there. True: a fetch runs or starts now, the token is PENDING; false: it is refused.
+ * Before the threads start. */
+void bgw_auth_set_fetcher(struct bgw_auth *auth, bool (*want_keys)(void *arg), void *arg);
+bool bgw_auth_has_keys(const struct bgw_auth *auth, struct bgw_now now); /* could any token be checked now */
+/* On OK `claims` holds a reference to grants; deinit it. Revoked tokens are BGW_AUTH_REVOKED. Counts bgw_auth_total{result}. */
 enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_slice token, struct bgw_now now,
                                      struct bgw_claims *claims);
 const char *bgw_auth_code(enum bgw_auth_result r);     /* "bad_signature" */

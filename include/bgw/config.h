@@ -7,6 +7,7 @@
  *   BGW_CONFIG_STR(id, "ENV_NAME", "flag-name", "default", flags, "help")
  *   BGW_CONFIG_INT(id, "ENV_NAME", "flag-name", default, min, max, "help")
  *   BGW_CONFIG_BOOL(id, "ENV_NAME", "flag-name", default, "help")
+ *   BGW_CONFIG_LIVE(id): SIGHUP changes it in the running gateway
  */
 #ifndef BGW_CONFIG_H
 #define BGW_CONFIG_H
@@ -50,6 +51,10 @@ void bgw_config_show(const struct bgw_config *c, bool json, struct bgw_buf *out)
 void bgw_config_help(struct bgw_buf *out);
 /* "500ms", "60s", "10m", "2h" to milliseconds: a whole number below 2^31 and a unit. */
 BGW_MUST_CHECK enum bgw_status bgw_config_duration_ms(const char *text, int64_t *out);
+/* What a reload would change: for each row that differs calls `fn` with its environment name and whether the running gateway takes
+ * it over; the others need a restart. Kafka properties are never live. */
+void bgw_config_diff(const struct bgw_config *old, const struct bgw_config *fresh,
+                     void (*fn)(void *arg, const char *env_name, bool live), void *arg);
 /* Was this key given by anybody (not the default)? By environment name. */
 bool bgw_config_given(const struct bgw_config *c, const char *env_name);
 

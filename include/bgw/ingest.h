@@ -69,4 +69,27 @@ BGW_MUST_CHECK enum bgw_status bgw_kafka_producer_flush(struct bgw_kafka_produce
 void bgw_kafka_producer_poll(struct bgw_kafka_producer *p);
 void bgw_kafka_producer_destroy(struct bgw_kafka_producer **p);
 
+/*
+ * A topic of statements that is read whole, all partitions, from its beginning, and followed: the
+ * revocations. Everything on `loop`'s thread but what blocks. A topic that does not exist is empty, asked for again each few
+ * seconds; a broker that is away at start means: not read yet.
+ */
+struct bgw_kafka_log;
+struct bgw_kafka_log_config {
+    const struct bgw_config *config;
+    const char *bootstrap, *topic;
+    void (*record)(void *arg, int32_t partition, int64_t offset, struct bgw_slice key, struct bgw_slice value); /* value.data NULL: tombstone */
+    void (*caught_up)(void *arg); /* once: everything that was there at the start has been handed over */
+    void *arg;
+};
+BGW_MUST_CHECK enum bgw_status bgw_kafka_log_create(struct bgw_kafka_log **out, struct bgw_loop *loop,
+                                                    const struct bgw_kafka_log_config *c, struct bgw_buf *error);
+bool bgw_kafka_log_caught_up(const struct bgw_kafka_log *l);      /* any thread */
+const char *bgw_kafka_log_trouble(const struct bgw_kafka_log *l); /* any thread: a sentence, or NULL */
+/* Writes a record; `done` is called on the loop's thread when the brokers have it or cannot (BGW_UNAVAILABLE, BGW_TIMEOUT, BGW_NOT_FOUND: no
+ * such topic, even after it was tried to make one, compacted). False: too much waits; not called then. */
+bool bgw_kafka_log_append(struct bgw_kafka_log *l, struct bgw_slice key, struct bgw_slice value,
+                          void (*done)(void *arg, enum bgw_status status), void *arg);
+void bgw_kafka_log_destroy(struct bgw_kafka_log **l);
+
 #endif

@@ -3,13 +3,15 @@
  * ops: the operator's port. A small, strict HTTP/1.1 responder of its own on a loop: it shares no
  * code with the client port, so it answers when that one is in trouble.
  *
- *   GET /metrics  /health  /livez  /readyz[?verbose]  /version
+ *   GET  /metrics  /health  /livez  /readyz[?verbose]  /version
+ *   POST /revocations
  */
 #ifndef BGW_OPS_H
 #define BGW_OPS_H
 
 #include "bgw/health.h"
 #include "bgw/loop.h"
+#include "bgw/tls.h"
 
 #define BGW_ADMIN_CONNECTIONS_MAX 64 /* beyond it: 503 and close */
 
@@ -20,11 +22,20 @@ struct bgw_admin_config {
     const char *version;
     void (*health)(void *arg, struct bgw_health *out);
     void *health_arg;
+    struct bgw_tls *tls; /* NULL: plain */
+    /* POST /revocations: `text` is the body. Returns the HTTP status at once, or 0 and calls bgw_admin_finish(token) on the loop's
+     * thread later; `answer` gets the response's JSON body if the status is not 0. NULL: 404. */
+    int (*revoke)(void *arg, struct bgw_slice text, uint64_t token, struct bgw_buf *answer);
+    void *revoke_arg;
+    void (*audited)(void *arg, const char *path, int status); /* every POST; NULL: nobody cares */
+    void *audited_arg;
 };
 
 BGW_MUST_CHECK enum bgw_status bgw_admin_create(struct bgw_admin **out, struct bgw_loop *loop,
                                                 const struct bgw_admin_config *config);
 void bgw_admin_destroy(struct bgw_admin **admin);
+/* The late answer to a request that `revoke` took with `token`; ignored if its connection is gone. */
+void bgw_admin_finish(struct bgw_admin *admin, uint64_t token, int status, struct bgw_slice json);
 
 /* A listening TCP socket on "host:port", "[v6]:port" or ":port"; port 0 picks a free one. `bound` gets
  * the address that it has. On failure `error` is a sentence that names `key` and what to do. */

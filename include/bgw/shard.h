@@ -12,11 +12,14 @@
 #include "bgw/dialect.h"
 #include "bgw/hub.h"
 #include "bgw/relay.h"
+#include "bgw/revocations.h"
 
 struct bgw_shard;
 struct bgw_session; /* owned by the shard; freed by bgw_session_close */
 
 enum bgw_sent { BGW_SENT_ALL, BGW_SENT_BUFFERED /* not writable until bgw_session_on_writable */ };
+
+enum bgw_seen { BGW_SEEN_SUBSCRIBED, BGW_SEEN_DENIED, BGW_SEEN_UNSUBSCRIBED, BGW_SEEN_REVOKED, BGW_SEEN_REFRESHED };
 
 struct bgw_shard_ops {
     void *arg;
@@ -27,16 +30,27 @@ struct bgw_shard_ops {
     /* The session has said bye (sent before this; unless its socket took nothing for stall_ms): close the connection; the
      * adapter calls bgw_session_close when it is gone, which may be before this returns. Nothing is said of it afterwards. */
     void (*hang_up)(void *arg, void *conn, uint16_t code);
+    /* For the audit log; NULL: nobody cares. `key` data NULL: all of the session; `code` NULL: none. Must only take note. */
+    void (*seen)(void *arg, void *conn, enum bgw_seen what, struct bgw_slice key, bgw_part part, const char *code);
+};
+
+/* what may change while it runs */
+struct bgw_shard_limits {
+    int64_t ping_ms, pong_wait_ms, stall_ms, auth_wait_ms;
+    size_t keys_per_session_max;
+    int64_t commands_per_s; /* of one session, twice that in a burst; 0: no limit */
 };
 
 struct bgw_shard_config {
     uint8_t shard;
     const struct bgw_feed *feeds;
     size_t feed_count;
-    int64_t ping_ms, pong_wait_ms, stall_ms, auth_wait_ms, mark_ms;
+    struct bgw_shard_limits limits;
+    int64_t mark_ms;
     int64_t flush_window_max_ms;    /* widens under load, 0-10 */
     int64_t barrier_wait_ms;        /* 250: how long a presented version above ours waits before it is labelled */
-    size_t sessions_max, keys_per_session_max, flush_bytes_max /* 16 KiB a write */, control_bytes_max;
+    size_t sessions_max, flush_bytes_max /* 16 KiB a write */, control_bytes_max;
+    const struct bgw_revocations *revocations; /* NULL: none */
     uint64_t conn_seed;             /* connection ids */
     uint8_t resume_key[32];
     /* HMAC-SHA-256 from the auth room; the simulator gives its own. */
@@ -47,6 +61,10 @@ struct bgw_shard_config {
 BGW_MUST_CHECK enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_config *config,
                                                 const struct bgw_shard_ops *ops, struct bgw_now now);
 void bgw_shard_destroy(struct bgw_shard **shard); /* asserts that no session is left */
+void bgw_shard_set_limits(struct bgw_shard *s, const struct bgw_shard_limits *limits); /* for everybody, from now on */
+/* The set of revocations has grown: sessions and keys that it takes back get `revoked`, and 3510 if nothing is left of the token.
+ * Called by the adapter when the generation has changed, before the flush. */
+void bgw_shard_apply_revocations(struct bgw_shard *s, struct bgw_now now);
 
 /* ---- from the hub ---- */
 void bgw_shard_on_batch(struct bgw_shard *s, const struct bgw_relay_batch *batch, struct bgw_now now); /* takes the values */
@@ -70,6 +88,12 @@ void bgw_session_on_traffic(struct bgw_shard *s, struct bgw_session *session, st
 /* Says bye with this code and hangs up, at the next flush: replies that wait go out first, commands are no longer heard. 3001 with retry_ms for a drain. */
 void bgw_session_bye(struct bgw_shard *s, struct bgw_session *session, uint16_t code, int64_t retry_ms,
                      const char *reason);
+/* Who holds it, once authenticated; borrows the tenant. */
+void bgw_session_holder(const struct bgw_session *session, struct bgw_holder *out);
+uint64_t bgw_session_conn_id(const struct bgw_session *session);
+/* Takes one command from the session's budget. False: it is spent; the adapter stops reading for *wait_ms (the session has said
+ * slow_down, once an episode) and hands the command in all the same. */
+bool bgw_session_may_command(struct bgw_shard *s, struct bgw_session *session, int64_t *wait_ms);
 bool bgw_session_authenticated(const struct bgw_session *session);
 /* True while the control lane is over its soft limit: stop reading commands. */
 bool bgw_session_choked(const struct bgw_session *session);

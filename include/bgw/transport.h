@@ -8,6 +8,8 @@
 #define BGW_TRANSPORT_H
 
 #include "bgw/loop.h"
+#include "bgw/net.h"
+#include "bgw/quota.h"
 #include "bgw/shard.h" /* enum bgw_sent */
 
 struct bgw_transport; /* its loop's thread only; may be created on another before the loop runs */
@@ -15,19 +17,35 @@ struct bgw_socket;    /* one connection, from `opened` to `closed` */
 
 struct bgw_transport_ops {
     void *arg;
-    /* After admission. Returns the user pointer of the other callbacks; NULL: refused, closed at once.
-     * `peer` is "address:port", borrowed. */
+    /* After admission: limits, PROXY header, TLS handshake. Returns the user pointer of the other callbacks; NULL: refused, closed at
+     * once. `peer` is "address:port", borrowed. */
     void *(*opened)(void *arg, struct bgw_socket *sock, const char *peer);
     void (*received)(void *user, struct bgw_slice bytes); /* borrowed; nobody else reads them: may be changed in place */
     void (*writable)(void *user); /* after BGW_SENT_BUFFERED: everything is with the kernel now */
     void (*closed)(void *user);   /* exactly once, never from inside a bgw_socket_ call; the socket is gone when this returns */
 };
 
+struct bgw_tls;
+
+/* what may change while it runs */
+struct bgw_transport_limits {
+    int64_t handshakes_per_s; /* TLS handshakes (and accepts on a plain port) of this shard; beyond it clients wait in the backlog
+                                 for a moment, then are told 503 with Retry-After; 0: no limit */
+    int64_t storm_spread_s;   /* which Retry-After: evenly from 1 to this */
+    int64_t tls_ms;           /* for PROXY header and TLS handshake together */
+    int64_t per_address_max;  /* 0: no limit */
+    const struct bgw_nets *trusted_proxies; /* borrowed until the next limits */
+    bool proxy_protocol;
+};
+
 struct bgw_transport_config {
+    struct bgw_transport_limits limits;
+    struct bgw_tls *tls;      /* NULL: a plain port */
+    struct bgw_quota *quota;  /* of all shards, for per_address_max; NULL: no limit */
+    int tcp_user_timeout_ms, tcp_notsent_lowat; /* 0: the system's */
     const char *listen; /* "host:port"; port 0 allowed; used if listen_fd < 0 */
     int listen_fd;      /* >= 0: a socket of bgw_transport_bind to use instead; taken, also on failure */
     size_t sockets_max; /* beyond it: 503 and close, counted */
-    int64_t accepts_per_s; /* beyond it clients wait in the backlog; 0: no limit */
     int so_sndbuf;      /* 0: the system's */
     int64_t stall_ms;   /* buffered bytes without progress for this long: closed and counted; 0: never */
     int64_t linger_ms;  /* 1000 */
@@ -44,6 +62,8 @@ BGW_MUST_CHECK enum bgw_status bgw_transport_create(struct bgw_transport **out, 
                                                     const struct bgw_transport_ops *ops);
 void bgw_transport_destroy(struct bgw_transport **t); /* closes every socket; `closed` is called for each */
 void bgw_transport_stop_listening(struct bgw_transport *t); /* whoever waits in the backlog is told 503 */
+/* Takes effect for what comes from now on; loop's thread. */
+void bgw_transport_set_limits(struct bgw_transport *t, const struct bgw_transport_limits *limits);
 size_t bgw_transport_count(const struct bgw_transport *t);
 const char *bgw_transport_bound(const struct bgw_transport *t); /* "address:port" */
 /* Called by the loop's turn_end hook, last: closes that were put off, forced service. */
@@ -60,6 +80,11 @@ void bgw_socket_pause(struct bgw_socket *sock, bool paused);
 /* No more to say: flush what is buffered, half-close, read on (and drop) for linger_ms at most, then close. */
 void bgw_socket_finish(struct bgw_socket *sock);
 void bgw_socket_abort(struct bgw_socket *sock); /* no more callbacks but `closed`, which follows at the end of the turn at the latest */
+/* The client as the PROXY header, else the socket, names it; all zeros if it has no address. */
+const struct bgw_addr *bgw_socket_peer(const struct bgw_socket *sock);
+const struct bgw_addr *bgw_socket_neighbour(const struct bgw_socket *sock); /* who holds the other end: a proxy, perhaps */
+bool bgw_socket_secure(const struct bgw_socket *sock);          /* TLS */
+bool bgw_socket_peer_verified(const struct bgw_socket *sock);   /* showed a client certificate that we trust */
 struct bgw_loop *bgw_socket_loop(const struct bgw_socket *sock);
 
 #endif

@@ -6,10 +6,13 @@
 #ifndef BGW_WORKER_H
 #define BGW_WORKER_H
 
+#include "bgw/audit.h"
 #include "bgw/auth.h"
 #include "bgw/config.h"
 #include "bgw/health.h"
 #include "bgw/mailbox.h"
+#include "bgw/policy.h"
+#include "bgw/quota.h"
 #include "bgw/relay.h"
 #include "bgw/shard.h"
 
@@ -21,6 +24,11 @@ struct bgw_worker_config {
     const struct bgw_feed *feeds;
     size_t feed_count;
     const struct bgw_auth *auth;
+    struct bgw_policy *policy;         /* acquired */
+    struct bgw_tls *tls;               /* NULL: a plain port */
+    struct bgw_quota *quota;           /* of all shards */
+    const struct bgw_revocations *revocations;
+    struct bgw_audit *audit;           /* NULL: none */
     int listen_fd;                     /* bound with SO_REUSEPORT */
     size_t sockets_max;                /* this shard's share; 0: derived from connections_max or the descriptor limit */
     struct bgw_mailbox *hub_commands;  /* struct bgw_hub_command */
@@ -37,6 +45,10 @@ struct bgw_relay *bgw_worker_relay(struct bgw_worker *w); /* made by create; for
 BGW_MUST_CHECK enum bgw_status bgw_worker_start(struct bgw_worker *w); /* the thread */
 /* Any thread: stop listening, say bye 3001 to all spread over window_ms, then the thread ends when the last socket is gone. */
 void bgw_worker_drain(struct bgw_worker *w, int64_t window_ms);
+/* Any thread: from the end of its next turn on this policy holds. */
+void bgw_worker_set_policy(struct bgw_worker *w, struct bgw_policy *policy);
+void bgw_worker_revocations_changed(struct bgw_worker *w); /* any thread: look at once */
+int64_t bgw_worker_turned_ms(const struct bgw_worker *w);  /* any thread: when its last turn ended, monotonic; for the watchdog */
 void bgw_worker_stop(struct bgw_worker *w); /* any thread: end now */
 void bgw_worker_join(struct bgw_worker *w);
 void bgw_worker_destroy(struct bgw_worker **w);

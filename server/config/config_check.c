@@ -6,6 +6,8 @@
  */
 #include "config_rows.h"
 
+#include "bgw/net.h"
+
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
@@ -152,6 +154,62 @@ static bool good_level(const char *value)
            strcmp(value, "warn") == 0 || strcmp(value, "error") == 0;
 }
 
+static bool one_of(const char *value, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(value, *words) == 0)
+            return true;
+    return false;
+}
+
+static bool good_tls_min(const char *value)
+{
+    static const char *const words[] = {"1.2", "1.3", NULL};
+    return one_of(value, words);
+}
+
+static bool good_client_auth(const char *value)
+{
+    static const char *const words[] = {"off", "optional", "required", "staff", NULL};
+    return one_of(value, words);
+}
+
+static bool good_algs(const char *value)
+{
+    static const char *const words[] = {"HS256", "RS256", "PS256", "ES256", "EdDSA", NULL};
+    char word[8];
+    while (*value) {
+        size_t len = strcspn(value, ",");
+        if (len == 0 || len >= sizeof(word))
+            return false;
+        memcpy(word, value, len);
+        word[len] = '\0';
+        if (!one_of(word, words))
+            return false;
+        value += len;
+        if (*value && !*++value)
+            return false;
+    }
+    return true;
+}
+
+/* Which addresses may be asked without TLS is decided where they are asked (url_watch). */
+static bool good_jwks(const char *value)
+{
+    return strcspn(value, " \t\r\n") == strlen(value);
+}
+
+static bool good_nets(const char *value)
+{
+    struct bgw_nets *nets = NULL;
+    struct bgw_buf error;
+    bgw_buf_init(&error, 1024);
+    bool good = bgw_nets_parse(&nets, value, &error) == BGW_OK;
+    bgw_nets_release(nets);
+    bgw_buf_deinit(&error);
+    return good;
+}
+
 static bool good_format(const char *value)
 {
     return strcmp(value, "auto") == 0 || strcmp(value, "json") == 0 || strcmp(value, "pretty") == 0;
@@ -169,6 +227,13 @@ static const struct {
      "host:port, several separated by commas without spaces, or embedded"},
     {BGW_CONFIG_ROW_topic_balance_updates, good_topic, TOPIC_PHRASE},
     {BGW_CONFIG_ROW_topic_ledger, good_topic, TOPIC_PHRASE},
+    {BGW_CONFIG_ROW_topic_revocations, good_topic, TOPIC_PHRASE},
+    {BGW_CONFIG_ROW_trusted_proxies, good_nets,
+     "networks such as 10.0.0.0/8,2001:db8::/32 (address/bits without host bits), separated by commas"},
+    {BGW_CONFIG_ROW_tls_min, good_tls_min, "1.2 or 1.3"},
+    {BGW_CONFIG_ROW_tls_client_auth, good_client_auth, "off, optional, required or staff"},
+    {BGW_CONFIG_ROW_jwt_algs, good_algs, "some of HS256,RS256,PS256,ES256,EdDSA, separated by commas"},
+    {BGW_CONFIG_ROW_jwt_jwks, good_jwks, "a file, https://… or http:// on a loopback address, without spaces"},
     {BGW_CONFIG_ROW_rewind, good_rewind, "a duration such as 500ms, 60s, 10m or 2h, or beginning"},
     {BGW_CONFIG_ROW_epoch, good_epoch, "1 to 8 of 0-9 a-z"},
     {BGW_CONFIG_ROW_default_tenant, good_tenant, "1 to 50 of A-Z a-z 0-9 _ -"},

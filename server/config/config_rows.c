@@ -22,6 +22,23 @@ const struct bgw_config_row bgw_config_rows[BGW_CONFIG_ROW_COUNT] = {
 #undef BGW_CONFIG_BOOL
 };
 
+/* any thread: constant */
+static const bool live_rows[BGW_CONFIG_ROW_COUNT] = {
+#define BGW_CONFIG_STR(id, env, flag, def, flags, help)
+#define BGW_CONFIG_INT(id, env, flag, def, min, max, help)
+#define BGW_CONFIG_BOOL(id, env, flag, def, help)
+#define BGW_CONFIG_LIVE(id) [BGW_CONFIG_ROW_##id] = true,
+#include "config.def"
+#undef BGW_CONFIG_STR
+#undef BGW_CONFIG_INT
+#undef BGW_CONFIG_BOOL
+};
+
+bool bgw_config_row_live(int row)
+{
+    return live_rows[row];
+}
+
 #define NAME_LEN_MAX 64 /* of what is compared; the rest of a longer name counts as different */
 
 const char *bgw_config_origin_text(enum bgw_config_origin origin)

@@ -32,6 +32,7 @@ enum {
 };
 
 extern const struct bgw_config_row bgw_config_rows[BGW_CONFIG_ROW_COUNT];
+bool bgw_config_row_live(int row);
 
 enum bgw_config_origin {
     BGW_ORIGIN_DEFAULT,

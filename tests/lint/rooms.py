@@ -17,8 +17,9 @@ BELOW = {
     "access": ["hub"],
     "shard": ["access"],
     "auth": ["access", "config"],
-    "ops": ["shard", "auth"],
-    "wire": ["ops", "shard", "auth"],
+    "tls": ["config"],
+    "ops": ["shard", "auth", "tls"],
+    "wire": ["ops", "shard", "auth", "tls"],
     "demo": ["ingest", "auth"],
     "gateway": ["wire", "ops", "ingest", "read", "project", "demo"],
     "cli": ["gateway"],
@@ -28,13 +29,16 @@ BELOW = {
 # include/bgw/<header>.h -> its room, where no room of that name exists
 HEADERS = {
     **dict.fromkeys(("assert", "assets", "base64", "blob", "buf", "bugs", "clock", "hash", "json", "list", "log",
-                     "map", "metrics", "pool", "slice", "status", "version"), "base"),
+                     "map", "metrics", "net", "pool", "slice", "status", "version"), "base"),
     **dict.fromkeys(("mailbox", "wheel"), "loop"),
     "types": "feed",
     "relay": "hub",
     "dialect": "shard",
-    "health": "ops",
-    **dict.fromkeys(("http", "transport", "worker", "ws_codec"), "wire"),
+    "policy": "config",
+    "revocations": "access",
+    "url_watch": "read",
+    **dict.fromkeys(("audit", "health", "notify"), "ops"),
+    **dict.fromkeys(("http", "quota", "transport", "worker", "ws_codec"), "wire"),
 }
 
 # library header -> the files that may name it
@@ -42,11 +46,11 @@ LIBRARIES = {
     r"librdkafka/": r"server/ingest/|bench/swarm/",
     r"libwebsockets": r"server/wire/transport\w*\.[ch]$",
     r"llhttp": r"server/wire/http\w*\.[ch]$",
-    r"openssl/": r"server/auth/",
+    r"openssl/": r"server/auth/|server/tls/",
     r"cjson/|cJSON": r"server/config/",
     r"hiredis/": r"server/read/redis_link\w*\.[ch]$|server/project/",
     r"libpq|postgresql/": r"server/read/origin_pg\w*\.[ch]$",
-    r"curl/": r"server/read/|server/auth/key_set\w*\.[ch]$",
+    r"curl/": r"server/read/http_client\w*\.[ch]$",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
