@@ -35,6 +35,7 @@ struct bgw_socket { /* its transport's thread only; 96 bytes beside the library'
     struct bgw_transport *transport;
     struct lws *wsi;
     void *user;
+    struct bgw_addr peer, neighbour;
     bool attached;          /* to the loop */
     bool opened;            /* `closed` is owed */
     bool want_in, want_out; /* what the library asks to be told */
@@ -400,7 +401,7 @@ static enum bgw_status create_listener(struct bgw_transport *t,
 {
     const struct bgw_listener_config c = {
         .fd = fd,
-        .accepts_per_s = config->accepts_per_s,
+        .accepts_per_s = config->limits.handshakes_per_s,
         .so_sndbuf = config->so_sndbuf,
         .linger_ms = config->linger_ms,
         .arg = t,
@@ -490,6 +491,12 @@ void bgw_transport_stop_listening(struct bgw_transport *t)
     bgw_listener_stop(t->listener);
 }
 
+void bgw_transport_set_limits(struct bgw_transport *t, const struct bgw_transport_limits *limits)
+{
+    (void)t;
+    (void)limits;
+}
+
 size_t bgw_transport_count(const struct bgw_transport *t)
 {
     return t->count;
@@ -577,6 +584,28 @@ void bgw_socket_finish(struct bgw_socket *s)
 void bgw_socket_abort(struct bgw_socket *s)
 {
     doom(s);
+}
+
+const struct bgw_addr *bgw_socket_peer(const struct bgw_socket *s)
+{
+    return &s->peer;
+}
+
+const struct bgw_addr *bgw_socket_neighbour(const struct bgw_socket *s)
+{
+    return &s->neighbour;
+}
+
+bool bgw_socket_secure(const struct bgw_socket *s)
+{
+    (void)s;
+    return false;
+}
+
+bool bgw_socket_peer_verified(const struct bgw_socket *s)
+{
+    (void)s;
+    return false;
 }
 
 struct bgw_loop *bgw_socket_loop(const struct bgw_socket *s)
