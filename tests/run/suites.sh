@@ -5,7 +5,7 @@
 # `N passed, N failed` (and `, N skipped` where it can skip); its output is build/log/suite-NAME.log.
 # Builds and downloads happen before, and are kept; results never are.
 
-ALL_SUITES="lint unit tsan sim integration"
+ALL_SUITES="lint unit tsan sim fuzz integration"
 SIM_SEEDS=2000
 SIM_SEEDS_LONG=100000
 
@@ -15,6 +15,7 @@ builds_of() {
         unit) echo asan clang ;;
         tsan) echo tsan ;;
         sim) echo asan ;;
+        fuzz) echo fuzz ;;
         integration) echo asan release ;;
     esac
 }
@@ -153,6 +154,8 @@ sim_seeds() {
     for i in "${pids[@]}"; do wait "$i" || status=1; done
     return $status
 }
+
+suite_fuzz() { box tests/run/fuzz.sh replay build/fuzz "$LOGS"; }
 
 suite_integration() {
     local status=0 out=$LOGS/integration.out
