@@ -7,7 +7,7 @@
 
 #include "bgw/auth.h"
 
-#define BGW_SIGNATURE_MAX 512 /* the longest that any supported algorithm will make */
+#define BGW_SIGNATURE_MAX 1024 /* RSA of 8192 bits */
 #define BGW_ALG_NAME_MAX 16
 
 /* fixed-size; a check's own, on its stack */

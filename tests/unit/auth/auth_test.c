@@ -100,19 +100,19 @@ static const char rfc_key[] =
 
 static bool rfc_verify(struct bgw_slice token)
 {
-    uint8_t key[64];
+    uint8_t bytes[64];
     size_t len = 0;
-    CHECK(bgw_base64url_decode(BGW_SLICE(rfc_key), key, sizeof(key), &len) == BGW_OK);
-    static struct bgw_key_set set;
-    CHECK(bgw_keys_add_secret(&set, NULL, bgw_slice_of((char *)key, len)) == BGW_OK);
+    CHECK(bgw_base64url_decode(BGW_SLICE(rfc_key), bytes, sizeof(bytes), &len) == BGW_OK);
+    struct bgw_key_set *set = bgw_keys_create();
+    CHECK(bgw_keys_add_secret(set, NULL, bgw_slice_of((char *)bytes, len)) == BGW_OK);
     struct bgw_jws jws;
+    enum bgw_alg alg;
     const struct bgw_key *found = NULL;
-    bool ok = bgw_jws_parse(token, &jws) == BGW_AUTH_OK &&
-              bgw_keys_find(&set, (struct bgw_slice){NULL, 0}, &found) == BGW_KEY_FOUND &&
-              strcmp(jws.alg, bgw_alg_name(found->alg)) == 0 &&
+    bool ok = bgw_jws_parse(token, &jws) == BGW_AUTH_OK && bgw_alg_find(bgw_slice_str(jws.alg), &alg) &&
+              bgw_keys_choose(set, NULL, (struct bgw_slice){NULL, 0}, alg, &found) == BGW_KEY_FOUND &&
               bgw_key_verify(found, jws.signing_input,
                              bgw_slice_of((char *)jws.signature, jws.signature_len));
-    bgw_keys_deinit(&set);
+    bgw_keys_release(set);
     return ok;
 }
 
