@@ -48,7 +48,7 @@ TEST(accepts_are_paced_and_the_rest_waits_in_the_backlog)
 {
     static struct server s;
     struct bgw_transport_config config = config_of();
-    config.accepts_per_s = 20; /* the first 20 at once, then one in 50 ms */
+    config.limits.handshakes_per_s = 20; /* the first 20 at once, then one in 50 ms */
     server_open(&s, &config);
     int fds[24];
     for (int i = 0; i < 24; i++)

@@ -128,7 +128,8 @@ static inline struct bgw_transport_config config_of(void)
                                          .sockets_max = CONNS,
                                          .so_sndbuf = 16384,
                                          .stall_ms = 60000,
-                                         .linger_ms = 1000};
+                                         .linger_ms = 1000,
+                                         .limits.tls_ms = 5000};
 }
 
 static inline void server_open(struct server *s, const struct bgw_transport_config *config)

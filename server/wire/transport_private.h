@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * transport_private: what transport.c (life, admission's other end), transport_socket.c (one
+ * connection) and transport_lws.c (the library) know of each other. For these three only; everything
+ * runs on the loop's thread.
+ */
+#ifndef BGW_TRANSPORT_PRIVATE_H
+#define BGW_TRANSPORT_PRIVATE_H
+
+#include "bgw/transport.h"
+
+#include "admission.h"
+#include "listener.h"
+
+#include "bgw/list.h"
+#include "bgw/pool.h"
+
+#include <libwebsockets.h>
+
+#define BGW_HANDSHAKES_UNDER_WAY_MAX 2048 /* of one shard, 48 KB each; beyond it the oldest gives way */
+
+struct bgw_socket { /* its transport's thread only; beside it the library has its own, and OpenSSL */
+    struct bgw_loop_fd watch;
+    struct bgw_timer timer; /* shaking hands: the deadline; buffered: no progress; half-closed: lingering */
+    struct bgw_list link;   /* on `handshaking`, `open` or `doomed` */
+    struct bgw_transport *transport;
+    struct lws *wsi;
+    void *user;
+    struct bgw_admitted who;
+    bool attached;          /* to the loop */
+    bool secure;            /* TLS */
+    bool handshaking;       /* not opened yet */
+    bool opened;            /* `closed` is owed */
+    bool want_in, want_out; /* what the library asks to be told */
+    bool paused, buffered;
+    bool finishing;         /* no more writes; close when flushed and the peer has ended */
+    bool ending;            /* close_notify waits until the socket takes bytes */
+    bool half_closed;       /* everything is said; what comes is dropped */
+    bool doomed;            /* to be closed at the end of the turn: no more callbacks but `closed` */
+};
+
+struct bgw_transport { /* its loop's thread only */
+    struct bgw_loop *loop;
+    struct bgw_transport_ops ops;
+    struct bgw_transport_limits limits;
+    struct bgw_tls *tls; /* NULL: a plain port */
+    int64_t stall_ms, linger_ms;
+    size_t sockets_max, count, handshakes;
+    lws_log_cx_t log; /* the library's default one has a plain counter that all threads would share */
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    struct ssl_ctx_st *ssl_ctx; /* the vhost's */
+    struct bgw_refuser refuser;
+    struct bgw_listener *listener;
+    struct bgw_admission *admission;
+    struct bgw_pool sockets;
+    struct bgw_list handshaking, open, doomed;
+    struct bgw_socket *serving;  /* whose event the library handles; NULL once it is gone */
+    struct bgw_socket *adopting; /* not given back to the pool when adoption fails; NULL once it has */
+    bool forced_service;         /* the library holds input that no event will announce */
+    char bound[BGW_PEER_TEXT_MAX];
+};
+
+/* transport.c */
+void bgw_transport_released(struct bgw_socket *s); /* the library has let go of it: gives it back */
+
+/* transport_socket.c */
+void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, const struct bgw_admitted *who);
+void bgw_socket_adopted(struct bgw_socket *s);  /* the library has it: opened now, or after the handshake */
+void bgw_socket_doom(struct bgw_socket *s);
+void bgw_socket_reap(struct bgw_socket *s);     /* enters the library so that it closes; the socket is gone then */
+void bgw_socket_on_received(struct bgw_socket *s, struct bgw_slice bytes);
+void bgw_socket_on_writable(struct bgw_socket *s);
+void bgw_socket_on_closed(struct bgw_socket *s);
+void bgw_socket_on_gone(struct bgw_socket *s);  /* the last that the library says of it */
+
+/* transport_lws.c */
+BGW_MUST_CHECK enum bgw_status bgw_transport_lws_create(struct bgw_transport *t);
+struct lws *bgw_transport_lws_adopt(struct bgw_socket *s); /* takes its descriptor, also on failure */
+
+#endif
