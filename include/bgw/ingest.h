@@ -75,10 +75,16 @@ void bgw_kafka_producer_destroy(struct bgw_kafka_producer **p);
  * seconds; a broker that is away at start means: not read yet.
  */
 struct bgw_kafka_log;
+struct bgw_kafka_log_record { /* fixed-size value; borrows key and value */
+    int32_t partition;
+    int64_t offset, timestamp_ms;  /* -1: the record carries no time */
+    struct bgw_slice key, value;   /* value.data NULL: tombstone */
+};
 struct bgw_kafka_log_config {
     const struct bgw_config *config;
     const char *bootstrap, *topic;
-    void (*record)(void *arg, int32_t partition, int64_t offset, struct bgw_slice key, struct bgw_slice value); /* value.data NULL: tombstone */
+    /* also again for what was heard before: after a lost position, and in a recreated topic, all is read anew */
+    void (*record)(void *arg, const struct bgw_kafka_log_record *r);
     void (*caught_up)(void *arg); /* once: everything that was there at the start has been handed over */
     void *arg;
 };
@@ -86,10 +92,26 @@ BGW_MUST_CHECK enum bgw_status bgw_kafka_log_create(struct bgw_kafka_log **out, 
                                                     const struct bgw_kafka_log_config *c, struct bgw_buf *error);
 bool bgw_kafka_log_caught_up(const struct bgw_kafka_log *l);      /* any thread */
 const char *bgw_kafka_log_trouble(const struct bgw_kafka_log *l); /* any thread: a sentence, or NULL */
-/* Writes a record; `done` is called on the loop's thread when the brokers have it or cannot (BGW_UNAVAILABLE, BGW_TIMEOUT, BGW_NOT_FOUND: no
+/* Writes a record; `done` is called on the loop's thread, never from in here, within about 15 s, when the brokers have it or
+ * cannot (BGW_UNAVAILABLE, BGW_DENIED, BGW_TOO_LARGE, BGW_TIMEOUT: it may have been written all the same, BGW_NOT_FOUND: no
  * such topic, even after it was tried to make one, compacted). False: too much waits; not called then. */
 bool bgw_kafka_log_append(struct bgw_kafka_log *l, struct bgw_slice key, struct bgw_slice value,
                           void (*done)(void *arg, enum bgw_status status), void *arg);
-void bgw_kafka_log_destroy(struct bgw_kafka_log **l);
+void bgw_kafka_log_destroy(struct bgw_kafka_log **l); /* who still waits for `done` is told BGW_UNAVAILABLE */
+
+/* ---- for `bgw doctor` ---- */
+
+/* what the brokers say of one topic */
+struct bgw_kafka_probed {
+    const char *topic;      /* in */
+    enum bgw_status status; /* NOT_FOUND, DENIED, OUT_OF_RANGE: too many partitions, UNAVAILABLE */
+    int32_t partitions;
+    bool settings_known;    /* the next two; some brokers do not tell */
+    bool compacted, log_append_time;
+};
+/* Asks the brokers once, blocking: BGW_CONFIG for a property, BGW_UNAVAILABLE with the client's own words in `error`. */
+BGW_MUST_CHECK enum bgw_status bgw_kafka_probe(const struct bgw_config *config, const char *bootstrap, int timeout_ms,
+                                               struct bgw_kafka_probed *topics, size_t count, int *brokers,
+                                               struct bgw_buf *error);
 
 #endif
