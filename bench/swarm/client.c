@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define SOURCE_PORTS 20000
 #define RETRY_MS 200
@@ -31,13 +30,15 @@ static bool parse_url(const char *url, struct sockaddr_in *to)
     return inet_pton(AF_INET, host, &to->sin_addr) == 1;
 }
 
+/* Comes back when it was told to, or, told nothing, soon and at random. */
 static void later(struct client *c)
 {
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
+    int64_t wait_ms = c->told_ms >= 0 ? c->told_ms : RETRY_MS + rand() % RETRY_MS;
+    link_close(c);
     c->state = CLIENT_IDLE;
-    c->retry_at_ms = probe_mono_ns() / 1000000 + RETRY_MS + rand() % RETRY_MS;
+    c->told_ms = -1;
+    c->bye = false;
+    c->retry_at_ms = probe_mono_ns() / 1000000 + wait_ms;
 }
 
 bool swarm_connect(struct swarm *s, struct client *c)
@@ -61,6 +62,10 @@ bool swarm_connect(struct swarm *s, struct client *c)
         later(c);
         return true;
     }
+    if (!link_open(c)) {
+        later(c);
+        return true;
+    }
     c->state = CLIENT_CONNECTING;
     s->total.connects++;
     return true;
@@ -68,8 +73,15 @@ bool swarm_connect(struct swarm *s, struct client *c)
 
 void swarm_drop(struct swarm *s, struct client *c)
 {
-    if (c->state == CLIENT_LIVE)
+    if (c->state == CLIENT_LIVE) {
+        if (s->live_now == s->opt.clients) { /* a wave begins */
+            s->lost_at_ms = probe_mono_ns() / 1000000;
+            s->back_ms = 0;
+        }
         s->live_now--;
+        s->total.lost++;
+        s->total.byes += c->bye;
+    }
     s->total.disconnects++;
     bgw_buf_deinit(&c->in);
     bgw_buf_init(&c->in, 1 << 20);
@@ -88,7 +100,7 @@ static void send_upgrade(struct swarm *s, struct client *c)
                     "Sec-WebSocket-Protocol: bgw.v1\r\nAuthorization: Bearer %s\r\n\r\n",
                     s->opt.urls[c->url], s->opt.token);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-    if (send(c->fd, b.data, b.len, MSG_NOSIGNAL) != (ssize_t)b.len)
+    if (!link_send(c, bgw_buf_slice(&b)))
         swarm_drop(s, c);
     else {
         epoll_ctl(s->epfd, EPOLL_CTL_MOD, c->fd, &e);
@@ -113,7 +125,7 @@ static bool send_frame(struct client *c, int opcode, struct bgw_slice payload)
     bgw_buf_append(&b, bgw_slice_of((const char *)mask, 4));
     for (size_t i = 0; i < payload.len; i++)
         bgw_buf_append_byte(&b, (char)(payload.data[i] ^ mask[i % 4]));
-    bool sent = !b.failed && send(c->fd, b.data, b.len, MSG_NOSIGNAL) == (ssize_t)b.len;
+    bool sent = !b.failed && link_send(c, bgw_buf_slice(&b));
     bgw_buf_deinit(&b);
     return sent;
 }
@@ -174,8 +186,13 @@ static bool take_upgrade(struct swarm *s, struct client *c)
     char *end = memmem(c->in.data, c->in.len, "\r\n\r\n", 4);
     if (!end)
         return c->in.len < 8192;
-    if (c->in.len < 12 || memcmp(c->in.data + 9, "101", 3) != 0)
+    if (c->in.len < 12 || memcmp(c->in.data + 9, "101", 3) != 0) {
+        const char *after = memmem(c->in.data, c->in.len, "Retry-After: ", 13);
+        s->total.refused++;
+        if (after)
+            c->told_ms = (int64_t)atoi(after + 13) * 1000 - rand() % 1000;
         return false;
+    }
     bgw_buf_consume(&c->in, (size_t)(end - c->in.data) + 4);
     c->state = CLIENT_OPEN;
     if (s->opt.raw) {
@@ -189,9 +206,9 @@ static bool take_upgrade(struct swarm *s, struct client *c)
 static bool receive(struct swarm *s, struct client *c)
 {
     char bytes[65536];
-    ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
+    ssize_t n = link_recv(c, bytes, sizeof(bytes));
     if (n <= 0)
-        return n < 0 && errno == EAGAIN;
+        return n == LINK_NOTHING;
     bgw_buf_append(&c->in, bgw_slice_of(bytes, (size_t)n));
     if (c->state == CLIENT_UPGRADING && !take_upgrade(s, c))
         return false;
@@ -206,6 +223,27 @@ static bool receive(struct swarm *s, struct client *c)
     return true;
 }
 
+static void shake(struct swarm *s, struct client *c)
+{
+    switch (link_handshake(s, c)) {
+    case LINK_DONE:
+        send_upgrade(s, c);
+        break;
+    case LINK_WAITS:
+        break;
+    case LINK_FAILED:
+        swarm_drop(s, c);
+        break;
+    }
+}
+
+void swarm_on_bye(struct swarm *s, struct client *c, int64_t retry_ms)
+{
+    c->bye = true;
+    c->told_ms = retry_ms;
+    s->asked_ms[s->asked_count++ % (size_t)s->opt.clients] = retry_ms;
+}
+
 void swarm_io(struct swarm *s, struct client *c, uint32_t events)
 {
     if (c->fd < 0)
@@ -214,12 +252,22 @@ void swarm_io(struct swarm *s, struct client *c, uint32_t events)
         int error = 0;
         socklen_t len = sizeof(error);
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-        if (error)
+        if (error) {
             swarm_drop(s, c);
-        else
-            send_upgrade(s, c);
+            return;
+        }
+        c->state = CLIENT_SHAKING;
+    }
+    if (c->state == CLIENT_SHAKING) {
+        shake(s, c);
         return;
     }
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(s, c))
-        swarm_drop(s, c);
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        return;
+    do {
+        if (!receive(s, c)) {
+            swarm_drop(s, c);
+            return;
+        }
+    } while (link_has_more(c));
 }

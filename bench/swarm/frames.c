@@ -155,6 +155,8 @@ static void on_live(struct swarm *s, struct client *c)
         s->live_now++;
         s->total.live++;
         c->was_live = true;
+        if (s->lost_at_ms && !s->back_ms && s->live_now >= s->opt.clients - s->opt.clients / 100)
+            s->back_ms = probe_mono_ns() / 1000000 - s->lost_at_ms;
     }
 }
 
@@ -197,6 +199,15 @@ static void on_upd(struct swarm *s, struct client *c, const struct bgw_json *roo
         on_entry(s, c, &entry);
 }
 
+static void on_bye(struct swarm *s, struct client *c, const struct bgw_json *root)
+{
+    struct bgw_json retry;
+    int64_t retry_ms = 0;
+    if (!bgw_json_member(root, "retry_ms", &retry) || bgw_json_i64(&retry, &retry_ms) != BGW_OK)
+        s->total.protocol_errors++;
+    swarm_on_bye(s, c, retry_ms);
+}
+
 void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload)
 {
     struct bgw_json root, ev;
@@ -217,6 +228,8 @@ void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload)
         on_mark(s, c, &root);
     else if (bgw_json_is(&ev, "state"))
         s->total.states++;
-    else if (!bgw_json_is(&ev, "bye"))
+    else if (bgw_json_is(&ev, "bye"))
+        on_bye(s, c, &root);
+    else
         s->total.protocol_errors++;
 }

@@ -60,11 +60,13 @@ static void prepare(struct swarm *s)
     s->clients = calloc((size_t)o->clients, sizeof(*s->clients));
     s->published = calloc((size_t)o->accounts, sizeof(*s->published));
     s->sent_ns = calloc((size_t)o->accounts * SWARM_SENT_RING, sizeof(*s->sent_ns));
+    s->asked_ms = calloc((size_t)o->clients, sizeof(*s->asked_ms));
     s->latency_max = 8u << 20;
     s->latency_us = malloc(s->latency_max * sizeof(*s->latency_us));
     for (int i = 0; i < o->clients; i++) {
         struct client *c = &s->clients[i];
         c->fd = -1;
+        c->told_ms = -1;
         c->url = i % o->url_count;
         c->first_account = (int)((int64_t)i * o->per_client % o->accounts);
         c->slots = calloc((size_t)o->per_client, sizeof(*c->slots));
@@ -178,6 +180,24 @@ struct reading {
     int64_t cpu_ns, rss_kib, at_ns;
 };
 
+/* How the waits that byes asked for are spread: a count for each tenth of the longest. */
+static void report_waits(const struct swarm *s)
+{
+    size_t count = s->asked_count < (size_t)s->opt.clients ? s->asked_count : (size_t)s->opt.clients;
+    size_t tenths[10] = {0};
+    int64_t longest_ms = 0;
+    for (size_t i = 0; i < count; i++)
+        longest_ms = s->asked_ms[i] > longest_ms ? s->asked_ms[i] : longest_ms;
+    for (size_t i = 0; i < count; i++)
+        tenths[s->asked_ms[i] * 10 / (longest_ms + 1)]++;
+    printf("\"lost\":%llu,\"byes\":%llu,\"refused\":%llu,\"back_ms\":%lld,\"longest_wait_ms\":%lld,\"wait_tenths\":[",
+           (unsigned long long)s->total.lost, (unsigned long long)s->total.byes, (unsigned long long)s->total.refused,
+           (long long)s->back_ms, (long long)longest_ms);
+    for (int i = 0; i < 10; i++)
+        printf("%s%zu", i ? "," : "", tenths[i]);
+    printf("],");
+}
+
 static struct reading read_server(const struct swarm *s)
 {
     struct reading r = {-1, -1, probe_mono_ns()};
@@ -210,12 +230,14 @@ static void report(struct swarm *s, bool completed, const struct reading r[3], u
            (unsigned long long)t->wrong_values, (unsigned long long)t->digest_mismatches,
            (unsigned long long)t->digests_checked, (unsigned long long)t->protocol_errors,
            (unsigned long long)count_behind(s));
+    report_waits(s);
     printf("\"measured_entries\":%llu,\"measured_s\":%.3f,\"server_cpu_ns\":%lld,\"cpu_ns_per_entry\":%.1f,"
-           "\"rss_before_kib\":%lld,\"rss_live_kib\":%lld,\"bytes_per_client\":%.1f,"
+           "\"connect_cpu_us\":%.1f,\"rss_before_kib\":%lld,\"rss_live_kib\":%lld,\"bytes_per_client\":%.1f,"
            "\"latency_us\":{\"n\":%zu,\"p50\":%u,\"p99\":%u,\"p999\":%u}}\n",
            (unsigned long long)entries, (double)(r[2].at_ns - r[1].at_ns) / 1e9,
            (long long)(r[2].cpu_ns - r[1].cpu_ns),
-           entries ? (double)(r[2].cpu_ns - r[1].cpu_ns) / (double)entries : 0.0, (long long)r[0].rss_kib,
+           entries ? (double)(r[2].cpu_ns - r[1].cpu_ns) / (double)entries : 0.0,
+           (double)(r[1].cpu_ns - r[0].cpu_ns) / 1000.0 / (double)s->opt.clients, (long long)r[0].rss_kib,
            (long long)r[1].rss_kib,
            (double)(r[1].rss_kib - r[0].rss_kib) * 1024.0 / (double)s->opt.clients, s->latency_count,
            percentile(s, 0.5), percentile(s, 0.99), percentile(s, 0.999));
@@ -226,7 +248,8 @@ static const struct option LONG_OPTIONS[] = {
     {"clients", 1, 0, 'c'},    {"accounts", 1, 0, 'a'},  {"per-client", 1, 0, 'p'}, {"connect-per-s", 1, 0, 'C'},
     {"messages", 1, 0, 'm'},   {"burst", 1, 0, 'b'},     {"rate", 1, 0, 'r'},       {"idle-ms", 1, 0, 'i'},
     {"timeout-s", 1, 0, 'o'},  {"server-pid", 1, 0, 'P'}, {"raw", 0, 0, 'R'},       {"spread", 0, 0, 'S'},
-    {"trigger", 1, 0, 'g'},    {"prefix", 1, 0, 'x'},    {0, 0, 0, 0},
+    {"trigger", 1, 0, 'g'},    {"prefix", 1, 0, 'x'},    {"tls", 0, 0, 'L'},        {"ca", 1, 0, 'A'},
+    {"groups", 1, 0, 'G'},     {0, 0, 0, 0},
 };
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -254,6 +277,9 @@ static bool parse(struct options *o, int argc, char **argv)
         case 'S': o->spread = true; break;
         case 'g': o->trigger = optarg; break;
         case 'x': o->prefix = optarg; break;
+        case 'L': o->tls = true; break;
+        case 'A': o->ca = optarg; break;
+        case 'G': o->groups = optarg; break;
         default: return false;
         }
     }
@@ -267,7 +293,8 @@ int main(int argc, char **argv)
     if (!parse(&s.opt, argc, argv)) {
         fprintf(stderr, "usage: bgw-swarm --url HOST:PORT [--url …] --token T --kafka HOST:PORT | --raw --trigger PORT\n"
                         "  --clients N --accounts N --per-client N --connect-per-s N --messages N\n"
-                        "  [--burst N: lockstep | --rate N: paced] [--spread] [--idle-ms N] [--server-pid PID]\n");
+                        "  [--burst N: lockstep | --rate N: paced] [--spread] [--idle-ms N] [--server-pid PID]\n"
+                        "  [--tls [--ca FILE] [--groups LIST]]\n");
         return 2;
     }
     getrlimit(RLIMIT_NOFILE, &files);
@@ -275,7 +302,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &files);
     bgw_hash_init();
     prepare(&s);
-    if (!open_trigger(&s) || (!s.opt.raw && !feed_open(&s))) {
+    if (!link_setup(&s.opt) || !open_trigger(&s) || (!s.opt.raw && !feed_open(&s))) {
         fprintf(stderr, "swarm: cannot reach the feed\n");
         return 4;
     }

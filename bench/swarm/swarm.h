@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SWARM_URLS_MAX 8
 #define SWARM_SENT_RING 4096 /* remembered publish times an account; a power of two */
@@ -21,10 +22,11 @@
 struct options {
     const char *urls[SWARM_URLS_MAX]; /* host:port; a client that loses one moves to the next */
     int url_count;
-    const char *token, *kafka, *topic, *trigger, *prefix, *json_path;
+    const char *token, *kafka, *topic, *trigger, *prefix;
+    const char *ca, *groups; /* TLS: trust and key exchange; NULL: any, the library's */
     int clients, accounts, per_client, connect_per_s;
     int messages, burst, rate, idle_ms, timeout_s, server_pid;
-    bool raw, spread; /* spread: clients join during the feed */
+    bool raw, tls, spread; /* spread: clients join during the feed */
 };
 
 struct slot { /* what one client holds of one account */
@@ -34,7 +36,7 @@ struct slot { /* what one client holds of one account */
     bool has;
 };
 
-enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_UPGRADING, CLIENT_OPEN, CLIENT_LIVE, CLIENT_DEAD };
+enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_SHAKING, CLIENT_UPGRADING, CLIENT_OPEN, CLIENT_LIVE, CLIENT_DEAD };
 
 struct client {
     int fd, url;
@@ -43,14 +45,17 @@ struct client {
     uint64_t digest;
     struct slot *slots; /* options.per_client */
     struct bgw_buf in;
-    int64_t retry_at_ms;
-    bool was_live, reconnecting;
+    struct ssl_st *ssl;
+    int64_t retry_at_ms, told_ms; /* told: what bye or Retry-After asked for; below 0: nothing */
+    bool was_live, reconnecting, bye;
 };
 
 struct totals {
     uint64_t entries, snapshots, merged, frames, marks, states;
     uint64_t regressions, gaps, duplicates, wrong_values, digest_mismatches, protocol_errors;
     uint64_t connects, disconnects, live, digests_checked;
+    uint64_t lost, byes;       /* live clients cut off; of them told before */
+    uint64_t refused;          /* upgrades answered with another status than 101 */
 };
 
 struct swarm {
@@ -63,7 +68,22 @@ struct swarm {
     size_t latency_count, latency_max;
     uint64_t behind;           /* (client, account) pairs that do not hold the newest version yet */
     int epfd, trigger_fd, live_now;
+    int64_t lost_at_ms;        /* when the first live client of the last wave was cut off */
+    int64_t back_ms;           /* from there until 99 % were live again; 0: not yet, or nobody was cut off */
+    int64_t *asked_ms;         /* one a bye */
+    size_t asked_count;
 };
+
+/* link.c */
+#define LINK_NOTHING (-2)
+enum link_progress { LINK_DONE, LINK_WAITS, LINK_FAILED };
+bool link_setup(const struct options *o);
+bool link_open(struct client *c);
+enum link_progress link_handshake(struct swarm *s, struct client *c);
+bool link_send(struct client *c, struct bgw_slice bytes); /* whole, or the connection is of no use */
+ssize_t link_recv(struct client *c, char *to, size_t cap); /* LINK_NOTHING: later; 0 or below: gone */
+bool link_has_more(const struct client *c);                /* bytes that no event will announce */
+void link_close(struct client *c);
 
 /* frames.c */
 void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload);
@@ -73,6 +93,7 @@ bool swarm_connect(struct swarm *s, struct client *c);
 void swarm_io(struct swarm *s, struct client *c, uint32_t events);
 bool swarm_send_text(struct client *c, struct bgw_slice text);
 void swarm_drop(struct swarm *s, struct client *c);
+void swarm_on_bye(struct swarm *s, struct client *c, int64_t retry_ms);
 /* feed.c */
 bool feed_open(struct swarm *s);
 void feed_publish(struct swarm *s, int account);
