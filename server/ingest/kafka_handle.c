@@ -20,7 +20,8 @@
 #include <time.h>
 
 #define READS (BGW_KAFKA_CONSUMER | BGW_KAFKA_CONTROL)
-#define TALKS (READS | BGW_KAFKA_PRODUCER)
+#define WRITES (BGW_KAFKA_PRODUCER | BGW_KAFKA_WRITER)
+#define TALKS (READS | WRITES)
 #define ENV_NAME_MAX 128
 
 struct setting { /* immutable */
@@ -34,6 +35,8 @@ static const struct setting fixed_settings[] = {
     {"auto.offset.reset", "error", BGW_KAFKA_CONSUMER},
     {"enable.partition.eof", "true", BGW_KAFKA_CONSUMER},
     {"allow.auto.create.topics", "false", READS},
+    {"enable.idempotence", "true", BGW_KAFKA_WRITER},
+    {"acks", "all", BGW_KAFKA_WRITER},
 };
 
 static const struct setting default_settings[] = {
@@ -54,6 +57,10 @@ static const struct setting default_settings[] = {
     {"enable.idempotence", "true", BGW_KAFKA_PRODUCER},
     {"linger.ms", "2", BGW_KAFKA_PRODUCER},
     {"message.timeout.ms", "30000", BGW_KAFKA_PRODUCER},
+    {"linger.ms", "0", BGW_KAFKA_WRITER},
+    {"message.timeout.ms", "5000", BGW_KAFKA_WRITER},
+    /* how long a topic that was just made may be unknown to a broker */
+    {"topic.metadata.propagation.max.ms", "4000", BGW_KAFKA_WRITER},
     {"test.mock.num.brokers", "1", BGW_KAFKA_BROKER},
 };
 
@@ -190,7 +197,7 @@ enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bgw_kafka_role ro
     }
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
-    if (role == BGW_KAFKA_PRODUCER)
+    if (role & WRITES)
         rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
     rd_kafka_type_t type = role & READS ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
     *out = rd_kafka_new(type, conf, text, sizeof(text));

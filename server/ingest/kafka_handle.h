@@ -19,6 +19,7 @@ enum bgw_kafka_role {
     BGW_KAFKA_CONTROL = 2,  /* asks for metadata and offsets, on connections that no fetch blocks */
     BGW_KAFKA_PRODUCER = 4,
     BGW_KAFKA_BROKER = 8,   /* the mock cluster's host */
+    BGW_KAFKA_WRITER = 16,  /* a producer whose caller waits for each record */
 };
 
 /* `config` may be NULL: no operator's properties. `error` names the property at fault. */
