@@ -11,10 +11,11 @@
 
 #define BGW_REVOCATION_ACCOUNTS_MAX 1000 /* named in one revocation */
 #define BGW_REVOCATION_BYTES_MAX 131072
+#define BGW_REVOCATION_LEEWAY_S 300 /* the largest leeway there is: until then a token past its `exp` may still be taken */
 
 struct bgw_revocations; /* any thread */
 
-/* One revocation as it was written, checked and hashed; borrows the accounts' bytes from the text that was parsed. */
+/* One revocation as it was written, checked and hashed; borrows nothing. */
 enum bgw_revocation_kind { BGW_REVOKE_TOKEN, BGW_REVOKE_SUBJECT, BGW_REVOKE_ACCOUNTS };
 struct bgw_revocation {
     uint8_t kind;
@@ -23,7 +24,7 @@ struct bgw_revocation {
     char tenant[BGW_TENANT_MAX + 1];
     int64_t before_s;       /* SUBJECT: tokens issued before this, and tokens without `iat` */
     int64_t until_s;        /* kept until then */
-    struct bgw_slice accounts[BGW_REVOCATION_ACCOUNTS_MAX];
+    uint64_t accounts[BGW_REVOCATION_ACCOUNTS_MAX]; /* ACCOUNTS: their keyed hashes, ascending, each once */
     size_t account_count;
 };
 
@@ -33,11 +34,12 @@ void bgw_revocations_destroy(struct bgw_revocations **r);
 /*
  * Reads {"jti"} | {"sub","before"} | {"sub","accounts":[…]}, each with `exp` (seconds; absent: now + keep_s) and perhaps `tenant`.
  * Strict: unknown and duplicate members, both or neither of jti and sub, before with accounts, `before` later than now + 60 s:
- * BGW_BAD_VALUE and the like, `error` says what is expected. BGW_EXPIRED: `exp` has passed, there is nothing to do.
+ * BGW_BAD_VALUE and the like, `error` says what is expected. BGW_EXPIRED: `exp` and any leeway have passed, there is nothing to do.
  */
 BGW_MUST_CHECK enum bgw_status bgw_revocation_parse(struct bgw_revocation *out, struct bgw_slice text, int64_t keep_s,
                                                     struct bgw_now now, struct bgw_buf *error);
-/* Idempotent; the later `until` and the later `before` win. Expired entries make room first. BGW_FULL: nothing of it was taken. */
+/* Idempotent; the later `until` and the later `before` win. Expired entries make room first. An entry each for a token, a subject, a
+ * subject with accounts and each of its accounts. BGW_FULL, BGW_NO_MEMORY: nothing of it was taken. */
 BGW_MUST_CHECK enum bgw_status bgw_revocations_add(struct bgw_revocations *r, const struct bgw_revocation *what,
                                                    struct bgw_now now);
 /* Rises with every add that changed something: a shard that has seen this number has nothing to look for. */

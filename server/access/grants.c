@@ -155,6 +155,11 @@ void bgw_grants_release(struct bgw_grants *g)
     free(g);
 }
 
+bool bgw_grants_all(const struct bgw_grants *g)
+{
+    return g->all_keys;
+}
+
 size_t bgw_grants_count(const struct bgw_grants *g)
 {
     return g->count;

@@ -36,50 +36,65 @@ static bool authenticate(struct bgw_session *n, const struct bgw_claims *claims)
     return true;
 }
 
+/* It has come in: was its token taken back while it did? False: it leaves again. */
+static bool admit(struct bgw_session *n, enum bgw_revoked known)
+{
+    n->judged = (uint32_t)n->shard->revocations;
+    if (known == BGW_REVOKED_SOME)
+        n->flags |= SESSION_PARTLY;
+    if (known != BGW_REVOKED_ALL)
+        return true;
+    revoke_token(n);
+    return false;
+}
+
 static bool same_owner(const struct bgw_session *n, const struct bgw_claims *claims)
 {
     return n->subject_hash == claims->subject_hash &&
            bgw_slice_eq(tenant_text(n->tenant), bgw_slice_str(claims->tenant));
 }
 
-static void revoke(struct bgw_session *n, struct sub **subs, size_t count)
+static void say_ok(struct bgw_session *n, uint64_t id)
 {
-    if (count == 0)
+    struct bgw_buf *control = session_control_begin(n);
+    if (!control)
         return;
-    revoked_encode(n->shard, n, subs, count, "grant_removed");
-    for (size_t i = 0; i < count; i++)
-        sub_free(n->shard, subs[i], BGW_M_UPDATES_ABANDONED_REVOKED);
+    n->dialect->ok(control, id);
+    session_control_end(n);
 }
 
-/* Every sub is asked again; what is not granted any more is gone before anything else is said. */
-static void revoke_lost(struct bgw_session *n)
-{
-    struct sub **lost = malloc((n->key_count + 1) * sizeof(struct sub *));
-    size_t count = 0;
-    int list = 0;
-    struct bgw_list *at = NULL;
-    if (!lost) {
-        session_bye(n, 3013, 0, "no_memory");
-        session_drop_all(n, BGW_M_UPDATES_ABANDONED_CLOSED);
-        return;
-    }
-    for (struct sub *sub; (sub = session_next_sub(n, &list, &at));) {
-        if (session_may(n, sub->group))
-            sub->access_gen = n->access_gen;
-        else
-            lost[count++] = sub;
-    }
-    revoke(n, lost, count);
-    free(lost);
-}
-
-static void replace_claims(struct bgw_session *n, const struct bgw_claims *claims)
+static void replace_claims(struct bgw_session *n, const struct bgw_claims *claims,
+                           enum bgw_revoked known)
 {
     take_claims(n, claims);
+    n->flags &= (uint16_t)~SESSION_PARTLY;
+    if (known == BGW_REVOKED_SOME && !BGW_BUG("refresh_forgets_revoked_accounts"))
+        n->flags |= SESSION_PARTLY;
+    shard_seen(n, BGW_SEEN_REFRESHED, (struct bgw_slice){NULL, 0}, 0, NULL);
     if (!BGW_BUG("grant_checked_only_at_subscribe"))
         revoke_lost(n);
     deadlines_expiry(n);
     shard_publish(n->shard);
+}
+
+/* False: it was refused, and everything stays as it was. A command (not a hello) is answered. */
+static bool change_token(struct bgw_session *n, bool has_id, uint64_t id,
+                         const struct bgw_claims *claims)
+{
+    if (!same_owner(n, claims)) {
+        session_error(n, has_id, id, "other_subject",
+                      "a new token must be of the same subject and tenant: reconnect instead");
+        return false;
+    }
+    enum bgw_revoked known = revoke_ask(n, claims);
+    if (known == BGW_REVOKED_ALL) {
+        session_error(n, has_id, id, "revoked", "this token was taken back: get a new one");
+        return false;
+    }
+    if (has_id)
+        say_ok(n, id);
+    replace_claims(n, claims, known);
+    return true;
 }
 
 /* ---- open and hello ---- */
@@ -93,7 +108,7 @@ static void say_hello(struct bgw_session *n, struct bgw_slice presented)
         return;
     struct bgw_hello_info info = {
         .conn = n->conn_id,
-        .ping_s = s->config.ping_ms / 1000,
+        .ping_s = s->config.limits.ping_ms / 1000,
         .epoch = s->epoch,
         .resume = presented.len ? presented : resume_make(s, n, text),
         .server = s->config.server_name,
@@ -129,9 +144,9 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
     n->seen_tick = tick_of(s, s->now.mono_ms);
     deadlines_init(n);
     bgw_metric_add(BGW_M_SESSIONS, 1);
-    if (claims)
-        say_hello(n, (struct bgw_slice){NULL, 0});
     *out = n;
+    if (claims && admit(n, revoke_ask(n, claims)))
+        say_hello(n, (struct bgw_slice){NULL, 0});
     return BGW_OK;
 }
 
@@ -140,6 +155,26 @@ static void greet(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice r
 {
     bool accepted = resume.len && resume_present(s, n, resume);
     say_hello(n, accepted ? resume : (struct bgw_slice){NULL, 0});
+}
+
+/* False: it was answered, or ended. */
+static bool hello_first(struct bgw_session *n, const struct bgw_claims *claims)
+{
+    if (!authenticate(n, claims)) {
+        session_bye(n, 3013, 0, "no_memory");
+        return false;
+    }
+    if (!admit(n, revoke_ask(n, claims)))
+        return false;
+    deadlines_start(n);
+    return true;
+}
+
+static bool hello_again(struct bgw_session *n, const struct bgw_claims *claims)
+{
+    if (!session_ready(n, false, 0))
+        return false;
+    return !claims || change_token(n, false, 0, claims);
 }
 
 void bgw_session_hello(struct bgw_shard *s, struct bgw_session *n, const struct bgw_claims *claims,
@@ -158,47 +193,20 @@ void bgw_session_hello(struct bgw_shard *s, struct bgw_session *n, const struct 
         bgw_session_err(s, n, false, 0, "not_hello", "hello needs a token", true);
         return;
     }
-    if (known && claims && !same_owner(n, claims)) {
-        session_error(n, false, 0, "other_subject",
-                      "the token in hello is of another subject than the connection's");
+    if (known ? !hello_again(n, claims) : !hello_first(n, claims))
         return;
-    }
-    if (!known && !authenticate(n, claims)) {
-        session_bye(n, 3013, 0, "no_memory");
-        return;
-    }
-    if (!known)
-        deadlines_start(n);
-    else if (claims)
-        replace_claims(n, claims);
     n->flags |= SESSION_HELLO_SAID;
     greet(s, n, resume);
 }
 
 /* ---- commands ---- */
 
-static void say_ok(struct bgw_session *n, uint64_t id)
-{
-    struct bgw_buf *control = session_control_begin(n);
-    if (!control)
-        return;
-    n->dialect->ok(control, id);
-    session_control_end(n);
-}
-
 void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
                          const struct bgw_claims *claims)
 {
     (void)s;
-    if (!session_ready(n, true, id))
-        return;
-    if (!same_owner(n, claims)) {
-        session_error(n, true, id, "other_subject",
-                      "a refresh must be of the same subject and tenant: reconnect instead");
-        return;
-    }
-    say_ok(n, id);
-    replace_claims(n, claims);
+    if (session_ready(n, true, id))
+        (void)change_token(n, true, id, claims);
 }
 
 void bgw_session_rate(struct bgw_shard *s, struct bgw_session *n, uint64_t id, int64_t max_millihz,

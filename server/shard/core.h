@@ -183,6 +183,8 @@ enum session_flag {
     SESSION_MARK_DUE = 32,
     SESSION_HELLO_SAID = 64, /* the client's own hello came */
     SESSION_RESUMED = 128, /* a resume token was accepted, and no mark has been sent since */
+    SESSION_PARTLY = 256,  /* accounts were taken back from its subject: each key is asked about */
+    SESSION_SLOWED = 512,  /* told to slow down, and its budget has not recovered since */
 };
 
 /* what a session has only while it needs it */
@@ -220,8 +222,12 @@ struct bgw_session {
     uint32_t presented_count, withheld; /* of them waiting: their values are held back */
     uint32_t seen_tick, pinged_tick, blocked_tick;
     uint32_t mark_tick;       /* next mark; before authentication: its deadline */
+    uint32_t budget_spent;    /* commands, in thousandths, that time has not given back yet */
+    uint32_t budget_tick;
+    uint32_t judged;          /* the revocations that were looked through for it: the low bits of their generation */
     uint16_t bye_code;        /* bye is in the control lane; 0 no */
-    uint8_t strikes, access_gen, flags;
+    uint16_t flags;
+    uint8_t strikes, access_gen;
 };
 
 /* ---- the shard ---- */
@@ -261,6 +267,9 @@ struct bgw_shard {
     int64_t pending, pending_shown; /* updates offered and neither delivered, merged nor abandoned */
     struct tally tally;
     const struct bgw_session *sending;
+    uint64_t revocations;        /* their generation, as of this turn */
+    uint64_t walked;             /* and when all sessions were last looked through */
+    int64_t walked_ms;
     struct bgw_buf out;
     struct bgw_buf texts;
     struct state_item *states;
@@ -396,7 +405,8 @@ bool cell_quiet(struct bgw_shard *s, struct sub *sub, struct cell *c); /* nothin
 
 /* ---- states.c ---- */
 void states_encode(struct writing *w);
-void revoked_encode(struct bgw_shard *s, struct bgw_session *n, struct sub *const *subs, size_t count, const char *reason);
+/* One message of bounded size, for as many of the subs as fit it and `room` bytes of names; returns how many. */
+size_t revoked_encode(struct bgw_session *n, struct sub *const *subs, size_t count, size_t room, const char *reason);
 
 /* ---- outbox.c ---- */
 void outbox_flush(struct bgw_shard *s, struct bgw_session *n);
@@ -421,11 +431,20 @@ void session_bye(struct bgw_session *n, uint16_t code, int64_t retry_ms, const c
 void session_hang_up(struct bgw_session *n);
 void session_expire(struct bgw_session *n);
 bool session_expired(const struct bgw_session *n);
-bool session_may(const struct bgw_session *n, const struct group *g); /* grants and tenant; expiry is asked apart */
+enum bgw_access session_access(const struct bgw_session *n, struct bgw_slice key); /* of its own tenant */
 void session_error(struct bgw_session *n, bool has_id, uint64_t id, const char *code, const char *text);
 void session_drop_all(struct bgw_session *n, enum bgw_metric why);
 bool session_ready(struct bgw_session *n, bool has_id, uint64_t id); /* may run a command; else it was answered */
 void error_count(const char *code);
+
+/* ---- revoke.c ---- */
+enum bgw_revoked revoke_ask(struct bgw_session *n, const struct bgw_claims *claims); /* of a token on its way in */
+void revoke_token(struct bgw_session *n); /* the token itself: bye, and nothing else any more */
+size_t revoke_lost(struct bgw_session *n);  /* keys that it may not see any more: `revoked`; how many subs were taken back */
+bool revoke_sub(struct bgw_session *n, struct sub *sub); /* one on its way out: asked again; true: it is gone */
+void revoke_look(struct bgw_shard *s);    /* are there revocations that are not known here */
+void revoke_judge(struct bgw_session *n); /* by those: what they take from it is gone afterwards */
+int64_t revoke_tick(struct bgw_shard *s); /* ms until sessions want to be looked through, INT64_MAX never */
 
 /* ---- news.c ---- */
 void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e); /* takes the value */
@@ -435,9 +454,17 @@ void deadlines_init(struct bgw_session *n);
 void deadlines_start(struct bgw_session *n);  /* it is authenticated now: from here on marks and expiry */
 void deadlines_expiry(struct bgw_session *n); /* its token has changed */
 void deadlines_by(struct bgw_session *n, int64_t due_ms); /* the timer fires at that time at the latest */
+void deadlines_changed(struct bgw_session *n, int64_t auth_later_ms); /* the limits have */
 
 /* ---- shard.c ---- */
 void shard_publish(struct bgw_shard *s); /* the tally, into the metrics */
+static inline void shard_seen(const struct bgw_session *n, enum bgw_seen what, struct bgw_slice key, bgw_part part,
+                              const char *code)
+{
+    const struct bgw_shard_ops *ops = &n->shard->ops;
+    if (ops->seen)
+        ops->seen(ops->arg, n->conn, what, key, part, code);
+}
 static inline void shard_unpend(struct bgw_shard *s, uint32_t n)
 {
     BGW_ASSERT(s->pending >= (int64_t)n);

@@ -32,7 +32,7 @@ static int64_t next_due(const struct bgw_session *n)
     const struct bgw_shard_config *config = &n->shard->config;
     int64_t due = INT64_MAX;
     if (n->flags & SESSION_BLOCKED)
-        due = earlier(due, due_of(n, n->blocked_tick, config->stall_ms));
+        due = earlier(due, due_of(n, n->blocked_tick, config->limits.stall_ms));
     if (n->bye_code)
         return due;
     if (!(n->flags & SESSION_AUTHENTICATED))
@@ -42,9 +42,9 @@ static int64_t next_due(const struct bgw_session *n)
     if (n->flags & SESSION_AUTHENTICATED && !BGW_BUG("expiry_only_at_subscribe"))
         due = earlier(due, expiry_due(n));
     if (n->flags & SESSION_PING_OUT)
-        due = earlier(due, due_of(n, n->pinged_tick, config->pong_wait_ms));
-    else if (config->ping_ms && !(n->flags & SESSION_PING_DUE))
-        due = earlier(due, due_of(n, n->seen_tick, config->ping_ms));
+        due = earlier(due, due_of(n, n->pinged_tick, config->limits.pong_wait_ms));
+    else if (config->limits.ping_ms && !(n->flags & SESSION_PING_DUE))
+        due = earlier(due, due_of(n, n->seen_tick, config->limits.ping_ms));
     return earlier(due, rate_due_ms(n));
 }
 
@@ -60,11 +60,11 @@ static void check_ping(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
     if (n->flags & SESSION_PING_OUT) {
-        if (s->now.mono_ms >= due_of(n, n->pinged_tick, s->config.pong_wait_ms))
+        if (s->now.mono_ms >= due_of(n, n->pinged_tick, s->config.limits.pong_wait_ms))
             session_bye(n, 3012, 0, "no_pong");
         return;
     }
-    if (!s->config.ping_ms || s->now.mono_ms < due_of(n, n->seen_tick, s->config.ping_ms))
+    if (!s->config.limits.ping_ms || s->now.mono_ms < due_of(n, n->seen_tick, s->config.limits.ping_ms))
         return;
     n->flags |= SESSION_PING_DUE;
     session_mark(n);
@@ -97,7 +97,7 @@ static bool check(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
     if (n->flags & SESSION_BLOCKED &&
-        s->now.mono_ms >= due_of(n, n->blocked_tick, s->config.stall_ms)) {
+        s->now.mono_ms >= due_of(n, n->blocked_tick, s->config.limits.stall_ms)) {
         n->bye_code = n->bye_code ? n->bye_code : 3008;
         session_hang_up(n);
         return false;
@@ -127,7 +127,7 @@ void deadlines_init(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
     bgw_timer_init(&n->timer, on_timer);
-    n->mark_tick = tick_of(s, s->now.mono_ms + s->config.auth_wait_ms);
+    n->mark_tick = tick_of(s, s->now.mono_ms + s->config.limits.auth_wait_ms);
     if (n->flags & SESSION_AUTHENTICATED)
         deadlines_start(n);
     else
@@ -137,6 +137,17 @@ void deadlines_init(struct bgw_session *n)
 void deadlines_start(struct bgw_session *n)
 {
     n->mark_tick = tick_of(n->shard, n->shard->now.mono_ms + n->shard->config.mark_ms);
+    int64_t due = next_due(n);
+    if (due != INT64_MAX)
+        deadlines_by(n, due);
+}
+
+void deadlines_changed(struct bgw_session *n, int64_t auth_later_ms)
+{
+    if (n->flags & SESSION_HUNG)
+        return;
+    if (!(n->flags & SESSION_AUTHENTICATED))
+        n->mark_tick += (uint32_t)auth_later_ms;
     int64_t due = next_due(n);
     if (due != INT64_MAX)
         deadlines_by(n, due);

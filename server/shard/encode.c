@@ -194,20 +194,14 @@ static bool may_see(struct writing *w, struct sub *sub)
 {
     if (sub->access_gen == w->n->access_gen || BGW_BUG("grant_checked_only_at_subscribe"))
         return true;
-    if (!session_may(w->n, sub->group))
-        return false;
-    sub->access_gen = w->n->access_gen;
-    return true;
+    return !revoke_sub(w->n, sub);
 }
 
 bool encode_sub(struct writing *w, struct sub *sub)
 {
     bool limited = false;
-    if (!may_see(w, sub)) {
-        revoked_encode(w->s, w->n, &sub, 1, "grant_removed");
-        sub_free(w->s, sub, BGW_M_UPDATES_ABANDONED_REVOKED);
-        return true;
-    }
+    if (!may_see(w, sub))
+        return true; /* and it is gone */
     for (struct cell *c = cell_first(sub); c; c = c->next) {
         if (encode_full(w))
             return false;

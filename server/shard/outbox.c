@@ -61,14 +61,14 @@ static void encode_mark(struct writing *w)
     if (!(n->flags & SESSION_MARK_DUE) ||
         (!nothing_pending(n) && !BGW_BUG("watermark_ignores_pending")))
         return;
-    n->flags &= (uint8_t)~SESSION_MARK_DUE;
+    n->flags &= (uint16_t)~SESSION_MARK_DUE;
     append_decimal(w_text, &w_len, w->s->hub_seq);
     struct bgw_slice token = resume_make(w->s, n, resume);
     n->dialect->mark(w->out, bgw_slice_of(w_text, w_len), n->digest, token);
     if (!n->key_count)
         return;
     /* the new token says more than the one that was presented */
-    n->flags &= (uint8_t)~SESSION_RESUMED;
+    n->flags &= (uint16_t)~SESSION_RESUMED;
     if (n->extra)
         n->extra->resume_count = 0;
 }
@@ -78,11 +78,11 @@ static void encode_keepalive(struct writing *w)
     struct bgw_session *n = w->n;
     if (!(n->flags & SESSION_PING_DUE))
         return;
-    n->flags &= (uint8_t)~SESSION_PING_DUE;
+    n->flags &= (uint16_t)~SESSION_PING_DUE;
     n->flags |= SESSION_PING_OUT;
     n->pinged_tick = tick_of(w->s, w->s->now.mono_ms);
     n->dialect->keepalive(w->out);
-    deadlines_by(n, w->s->now.mono_ms + w->s->config.pong_wait_ms);
+    deadlines_by(n, w->s->now.mono_ms + w->s->config.limits.pong_wait_ms);
 }
 
 static void encode_control(struct writing *w)
@@ -112,7 +112,7 @@ static bool write_out(struct writing *w)
             n->flags |= SESSION_BLOCKED;
             bgw_list_remove(&n->of_flush);
             n->blocked_tick = tick_of(s, s->now.mono_ms);
-            deadlines_by(n, s->now.mono_ms + s->config.stall_ms);
+            deadlines_by(n, s->now.mono_ms + s->config.limits.stall_ms);
         }
     }
     if (!n->bye_code)
@@ -128,6 +128,8 @@ void outbox_flush(struct bgw_shard *s, struct bgw_session *n)
     BGW_ASSERT(!(n->flags & (SESSION_BLOCKED | SESSION_HUNG)));
     if (!n->bye_code && session_expired(n))
         session_expire(n);
+    if (!BGW_BUG("revocation_only_at_commands"))
+        revoke_judge(n);
     bgw_buf_clear(w.out);
     if (!n->bye_code)
         tickets_reply(s, n);

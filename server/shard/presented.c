@@ -111,7 +111,7 @@ bool presented_add(struct bgw_shard *s, struct sub *sub, const struct bgw_since 
     if (BGW_BUG("presented_version_ignored"))
         return true;
     presented_free_part(s, sub, since->part);
-    if (n->presented_count >= 2 * s->config.keys_per_session_max + PRESENTED_SPARE) {
+    if (n->presented_count >= 2 * s->config.limits.keys_per_session_max + PRESENTED_SPARE) {
         session_bye(n, 3501, 0, "too_many_versions");
         return true;
     }

@@ -98,7 +98,7 @@ bool bgw_session_choked(const struct bgw_session *n)
     const struct bgw_shard_config *c = &n->shard->config;
     const struct extra *x = n->extra;
     return x && (x->control.len > c->control_bytes_max / 2 || x->ticket_count > TICKETS_MAX / 2 ||
-                 x->waiting_keys > (c->keys_per_session_max + COMMAND_KEYS_MAX) / 2);
+                 x->waiting_keys > (c->limits.keys_per_session_max + COMMAND_KEYS_MAX) / 2);
 }
 
 /* ---- ending ---- */
@@ -162,10 +162,32 @@ void session_drop_all(struct bgw_session *n, enum bgw_metric why)
     BGW_ASSERT(n->digest == 0 || BGW_BUG("digest_wrong_set"));
 }
 
-bool session_may(const struct bgw_session *n, const struct group *g)
+enum bgw_access session_access(const struct bgw_session *n, struct bgw_slice key)
 {
-    return bgw_access_decide(n->grants, n->expires_ms, n->tenant == g->tenant, group_key(g),
-                             n->shard->now) == BGW_ACCESS_OK;
+    const struct bgw_shard *s = n->shard;
+    enum bgw_access a = bgw_access_decide(n->grants, n->expires_ms, true, key, s->now);
+    if (a != BGW_ACCESS_OK || !(n->flags & SESSION_PARTLY))
+        return a;
+    struct bgw_holder holder;
+    bgw_session_holder(n, &holder);
+    bool covered = bgw_revocations_covers_key(s->config.revocations, &holder, key, s->now);
+    return covered ? BGW_ACCESS_REVOKED : BGW_ACCESS_OK;
+}
+
+void bgw_session_holder(const struct bgw_session *n, struct bgw_holder *out)
+{
+    *out = (struct bgw_holder){
+        .subject_hash = n->subject_hash,
+        .jti_hash = n->jti_hash,
+        .issued_s = n->issued_s,
+    };
+    if (n->tenant)
+        out->tenant = tenant_text(n->tenant);
+}
+
+uint64_t bgw_session_conn_id(const struct bgw_session *n)
+{
+    return n->conn_id;
 }
 
 void bgw_session_close(struct bgw_shard *s, struct bgw_session *n)
@@ -191,13 +213,13 @@ void bgw_session_on_writable(struct bgw_shard *s, struct bgw_session *n, struct 
     bgw_shard_set_now(s, now);
     if (!(n->flags & SESSION_BLOCKED))
         return;
-    n->flags &= (uint8_t)~SESSION_BLOCKED;
+    n->flags &= (uint16_t)~SESSION_BLOCKED;
     session_mark(n); /* it may have nothing to say: a flush finds that out */
 }
 
 void bgw_session_on_traffic(struct bgw_shard *s, struct bgw_session *n, struct bgw_now now)
 {
-    n->flags &= (uint8_t)~SESSION_PING_OUT;
+    n->flags &= (uint16_t)~SESSION_PING_OUT;
     n->seen_tick = tick_of(s, now.mono_ms);
 }
 
@@ -233,6 +255,8 @@ static const struct {
     {"hello_twice", BGW_M_COMMAND_ERRORS_HELLO_TWICE},
     {"no_grant", BGW_M_COMMAND_ERRORS_NO_GRANT},
     {"other_subject", BGW_M_COMMAND_ERRORS_OTHER_SUBJECT},
+    {"revoked", BGW_M_COMMAND_ERRORS_REVOKED},
+    {"slow_down", BGW_M_COMMAND_ERRORS_SLOW_DOWN},
     {"bad_signature", BGW_M_COMMAND_ERRORS_BAD_TOKEN},
     {"bad_claims", BGW_M_COMMAND_ERRORS_BAD_TOKEN},
     {"wrong_issuer", BGW_M_COMMAND_ERRORS_BAD_TOKEN},
@@ -282,5 +306,7 @@ bool session_ready(struct bgw_session *n, bool has_id, uint64_t id)
         session_expire(n);
         return false;
     }
-    return true;
+    revoke_look(n->shard);
+    revoke_judge(n);
+    return !n->bye_code;
 }

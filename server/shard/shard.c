@@ -46,7 +46,7 @@ enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_
 {
     BGW_ASSERT(config->feed_count > 0 && config->feed_count <= BGW_FEEDS_MAX && config->mac);
     BGW_ASSERT(config->flush_bytes_max > 0 && config->control_bytes_max > 0 &&
-               config->stall_ms > 0);
+               config->limits.stall_ms > 0);
     struct bgw_shard *s = calloc(1, sizeof(*s));
     if (!s)
         return BGW_NO_MEMORY;
@@ -55,11 +55,12 @@ enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_
     s->ops = *ops;
     s->now = now;
     s->base_ms = now.mono_ms;
+    s->walked_ms = INT64_MIN / 2;
     bgw_wheel_init(&s->wheel, now.mono_ms);
     bgw_pool_init(&s->sessions, sizeof(struct bgw_session), config->sessions_max);
     bgw_pool_init(&s->groups, sizeof(struct group), GROUPS_MAX);
     bgw_pool_init(&s->subs, sizeof(struct sub),
-                  limited(config->sessions_max, config->keys_per_session_max, SUBS_MAX));
+                  limited(config->sessions_max, config->limits.keys_per_session_max, SUBS_MAX));
     bgw_pool_init(&s->cells, sizeof(struct cell), CELLS_MAX);
     bgw_list_init(&s->all);
     bgw_list_init(&s->flush);
@@ -109,6 +110,16 @@ void bgw_shard_destroy(struct bgw_shard **shard)
     free(s->table);
     free(s);
     *shard = NULL;
+}
+
+void bgw_shard_set_limits(struct bgw_shard *s, const struct bgw_shard_limits *limits)
+{
+    BGW_ASSERT(limits->stall_ms > 0);
+    int64_t auth_later_ms = limits->auth_wait_ms - s->config.limits.auth_wait_ms;
+    s->config.limits = *limits;
+    s->subs.count_max = limited(s->config.sessions_max, limits->keys_per_session_max, SUBS_MAX);
+    for (struct bgw_list *at = s->all.next; at != &s->all; at = at->next)
+        deadlines_changed(BGW_CONTAINER(at, struct bgw_session, of_shard), auth_later_ms);
 }
 
 /* ---- counting ---- */
@@ -216,6 +227,7 @@ static void adapt_window(struct bgw_shard *s, int64_t writes)
 void bgw_shard_flush(struct bgw_shard *s, struct bgw_now now)
 {
     bgw_shard_set_now(s, now);
+    revoke_look(s);
     post_all(s);
     drain(s, true);
     if (!bgw_list_empty(&s->flush) && s->now.mono_ms >= s->window_until_ms)
@@ -233,9 +245,12 @@ int64_t bgw_shard_tick(struct bgw_shard *s, struct bgw_now now)
 {
     bgw_shard_set_now(s, now);
     bgw_wheel_advance(&s->wheel, s->now.mono_ms);
-    int64_t wait_ms = bgw_wheel_wait_ms(&s->wheel, TIMERS_LOOK_MS), labels_ms = presented_tick(s);
+    int64_t walk_ms = revoke_tick(s), labels_ms = presented_tick(s);
+    int64_t wait_ms = bgw_wheel_wait_ms(&s->wheel, TIMERS_LOOK_MS);
     if (labels_ms < wait_ms)
         wait_ms = labels_ms;
+    if (walk_ms < wait_ms)
+        wait_ms = walk_ms;
     if (post_waiting(s) && wait_ms > POST_RETRY_MS)
         wait_ms = POST_RETRY_MS;
     if (!bgw_list_empty(&s->flush) && s->window_until_ms - s->now.mono_ms < wait_ms)

@@ -106,23 +106,27 @@ static void add_sub_texts(struct bgw_shard *s, size_t *count, const struct sub *
     }
 }
 
-/* In messages of bounded size: a sub's names stay together. */
-void revoked_encode(struct bgw_shard *s, struct bgw_session *n, struct sub *const *subs,
-                    size_t count, const char *reason)
+#define NAME_BYTES (BGW_KEY_MAX + BGW_PART_MAX + 4u) /* at most: a slash, quotes, a comma */
+
+/* A sub's names stay together. */
+size_t revoked_encode(struct bgw_session *n, struct sub *const *subs, size_t count, size_t room,
+                      const char *reason)
 {
-    size_t i = 0;
-    while (i < count) {
-        size_t texts = 0;
-        bgw_buf_clear(&s->texts);
-        do {
-            add_sub_texts(s, &texts, subs[i++]);
-        } while (i < count && texts + sub_keys(subs[i]) <= COMMAND_KEYS_MAX);
-        struct bgw_buf *control = session_control_begin(n);
-        if (!control)
-            return;
-        control->failed |= s->texts.failed;
-        resolve(s, texts);
-        n->dialect->revoked(control, s->slices, texts, reason);
-        session_control_end(n);
+    struct bgw_shard *s = n->shard;
+    size_t names_max = room / NAME_BYTES, texts = 0, i = 0;
+    bgw_buf_clear(&s->texts);
+    for (; i < count; i++) {
+        size_t names = texts + sub_keys(subs[i]);
+        if (names > names_max || (i && names > COMMAND_KEYS_MAX))
+            break;
+        add_sub_texts(s, &texts, subs[i]);
     }
+    struct bgw_buf *control = i ? session_control_begin(n) : NULL;
+    if (!control)
+        return i;
+    control->failed |= s->texts.failed;
+    resolve(s, texts);
+    n->dialect->revoked(control, s->slices, texts, reason);
+    session_control_end(n);
+    return i;
 }

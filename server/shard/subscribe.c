@@ -154,6 +154,8 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
         e->w->unproved = presented_unknown(sub) != NULL;
     }
     sub_mark(sub);
+    if (fresh)
+        shard_seen(e->n, BGW_SEEN_SUBSCRIBED, e->key->key, e->key->part, NULL);
     return NULL;
 }
 
@@ -162,13 +164,13 @@ static const char *subscribe(const struct entry *e)
 {
     if (e->key->invalid || e->key->key.len == 0 || e->key->key.len > BGW_KEY_MAX)
         return "bad_id";
-    if (bgw_access_decide(e->n->grants, e->n->expires_ms, true, e->key->key, e->s->now) !=
-        BGW_ACCESS_OK)
-        return "no_grant";
+    enum bgw_access access = session_access(e->n, e->key->key);
+    if (access != BGW_ACCESS_OK)
+        return access == BGW_ACCESS_REVOKED ? "revoked" : "no_grant";
     struct group *g = group_find(e->s, feed_index(e->s, e->feed), e->n->tenant, e->key->key);
     struct sub *sub = g ? sub_find(e->n, g) : NULL;
     bool fresh = !covered(e, sub);
-    if (fresh && (e->n->key_count >= e->s->config.keys_per_session_max ||
+    if (fresh && (e->n->key_count >= e->s->config.limits.keys_per_session_max ||
                   (sub && sub_keys(sub) > SUB_PARTS_MAX)))
         return "too_many_keys";
     g = find_or_make_group(e);
@@ -187,6 +189,13 @@ static bool presents_by_token(const struct bgw_session *n, const struct bgw_sub_
     return n->flags & SESSION_RESUMED;
 }
 
+static void note_denied(const struct entry *e)
+{
+    struct bgw_slice key = e->key->invalid ? e->key->text : e->key->key;
+    error_count(e->w->denied);
+    shard_seen(e->n, BGW_SEEN_DENIED, key, e->key->invalid ? 0 : e->key->part, e->w->denied);
+}
+
 void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
                      struct bgw_slice feed_name, const struct bgw_sub_key *keys, size_t count)
 {
@@ -197,7 +206,7 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
         return;
     struct extra *x = session_extra(n);
     bool room = x && x->ticket_count < TICKETS_MAX &&
-                x->waiting_keys + count <= s->config.keys_per_session_max + COMMAND_KEYS_MAX;
+                x->waiting_keys + count <= s->config.limits.keys_per_session_max + COMMAND_KEYS_MAX;
     struct ticket *t = room ? ticket_create(n, id, count) : NULL;
     if (!t) {
         session_error(n, true, id, "too_many_keys",
@@ -213,7 +222,7 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
         e.w->since_count = (uint32_t)keys[i].since_count;
         e.w->denied = subscribe(&e);
         if (e.w->denied)
-            error_count(e.w->denied);
+            note_denied(&e);
     }
     ticket_start(s, t);
 }
@@ -238,6 +247,7 @@ static void leave(struct bgw_shard *s, struct sub *sub, bgw_part part)
     struct cell *c = slot ? sub_cell(sub, slot) : NULL;
     if (part ? !c || !(c->flags & CELL_NAMED) : !sub->whole)
         return; /* it was not subscribed to: that is what was asked for */
+    shard_seen(sub->session, BGW_SEEN_UNSUBSCRIBED, group_key(sub->group), part, NULL);
     if (sub_keys(sub) == 1) {
         sub_free(s, sub, BGW_M_UPDATES_ABANDONED_UNSUBSCRIBED);
         return;

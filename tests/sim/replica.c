@@ -182,9 +182,10 @@ static void shard_start(struct replica *r, int index)
     struct rig *rig = &r->rigs[index];
     *rig = (struct rig){.replica = r, .index = index, .relay = r->relays[index]};
     struct bgw_shard_config config = {
-        .shard = (uint8_t)index, .feeds = &w->feed, .feed_count = 1, .ping_ms = 20000, .pong_wait_ms = 20000,
-        .stall_ms = 30000, .auth_wait_ms = 5000, .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 1000,
-        .sessions_max = 64, .keys_per_session_max = 100, .flush_bytes_max = 600, .control_bytes_max = 65536,
+        .shard = (uint8_t)index, .feeds = &w->feed, .feed_count = 1,
+        .limits = {.ping_ms = 20000, .pong_wait_ms = 20000, .stall_ms = 30000, .auth_wait_ms = 5000, .keys_per_session_max = 100},
+        .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 1000, .sessions_max = 64,
+        .flush_bytes_max = 600, .control_bytes_max = 65536,
         .conn_seed = w->seed + (uint64_t)index, .mac = sim_mac, .server_name = BGW_SLICE("sim")};
     memset(config.resume_key, 7, sizeof(config.resume_key));
     struct bgw_shard_ops ops = {.arg = rig, .post = on_post, .send = on_send, .hang_up = on_hang_up};

@@ -319,7 +319,7 @@ TEST(token_carries_at_most_64_slots_and_says_whether_it_is_complete)
     for (int count = 64; count <= 65; count++) {
         struct rig *r = rig_make();
         r->config.mark_ms = 1000;
-        r->config.keys_per_session_max = 100;
+        r->config.limits.keys_per_session_max = 100;
         rig_start(r);
         struct conn *c = rig_connect(r, 1, "*");
         char key[24];

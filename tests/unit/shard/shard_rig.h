@@ -251,9 +251,9 @@ static inline struct rig *rig_make(void)
                                     .no_such_key_text = "no_such_account"};
     r->feeds[1] = (struct bgw_feed){.name = "prices", .id = 1, .default_part = bgw_part_of(BGW_SLICE("BID"))};
     r->config = (struct bgw_shard_config){
-        .shard = 3, .feeds = r->feeds, .feed_count = 2, .ping_ms = 20000, .pong_wait_ms = 5000, .stall_ms = 30000,
-        .auth_wait_ms = 5000, .mark_ms = 0, .flush_window_max_ms = 0, .barrier_wait_ms = 250, .sessions_max = 64,
-        .keys_per_session_max = 50, .flush_bytes_max = 16384, .control_bytes_max = 4096, .conn_seed = 0,
+        .shard = 3, .feeds = r->feeds, .feed_count = 2, .limits = {.ping_ms = 20000, .pong_wait_ms = 5000,
+        .stall_ms = 30000, .auth_wait_ms = 5000, .keys_per_session_max = 50}, .mark_ms = 0, .flush_window_max_ms = 0,
+        .barrier_wait_ms = 250, .sessions_max = 64, .flush_bytes_max = 16384, .control_bytes_max = 4096, .conn_seed = 0,
         .mac = rig_mac};
     return r;
 }

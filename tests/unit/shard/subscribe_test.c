@@ -150,7 +150,7 @@ TEST(feeds_do_not_mix)
 TEST(keys_beyond_the_session_limit_are_denied_and_room_comes_back)
 {
     struct rig *r = rig_make();
-    r->config.keys_per_session_max = 2;
+    r->config.limits.keys_per_session_max = 2;
     rig_start(r);
     struct conn *c = rig_connect(r, 1, "*");
     rig_sub(r, c, 1, "A,B,C,A");
@@ -425,7 +425,7 @@ TEST(subscribes_without_live_are_bounded)
 TEST(long_keys_and_many_groups_are_found_again)
 {
     struct rig *r = rig_make();
-    r->config.keys_per_session_max = 1000;
+    r->config.limits.keys_per_session_max = 1000;
     rig_start(r);
     struct conn *c = rig_connect(r, 1, "*");
     char key[80], expected[128];

@@ -153,7 +153,7 @@ TEST(live_does_not_wait_for_what_was_revoked)
 TEST(many_lost_keys_are_named_in_messages_of_bounded_size)
 {
     struct rig *r = rig_make();
-    r->config.keys_per_session_max = 2500;
+    r->config.limits.keys_per_session_max = 2500;
     r->config.control_bytes_max = 1 << 20;
     rig_start(r);
     struct bgw_claims all = rig_claims(1, "*");
