@@ -32,6 +32,7 @@ struct told {
     atomic_size_t partitions;
     atomic_llong lag_records;
     atomic_int worst_state;
+    atomic_llong turned_ms;
 };
 
 struct bgw_hub_host { /* hub thread while it runs, else main */
@@ -123,6 +124,7 @@ static void on_turn_end(void *arg, struct bgw_now now)
     if (now.mono_ms >= h->gauges_due_ms)
         tell(h, now);
     h->wait_ms = more ? 0 : next_ms;
+    atomic_store_explicit(&h->told.turned_ms, now.mono_ms, memory_order_relaxed);
 }
 
 static int64_t wait_max_ms(void *arg)
@@ -148,6 +150,7 @@ enum bgw_status bgw_hub_host_create(struct bgw_hub_host **out, const struct bgw_
     if (!h)
         return BGW_NO_MEMORY;
     h->config = *config;
+    atomic_init(&h->told.turned_ms, bgw_clock_now().mono_ms);
     enum bgw_status status = bgw_loop_create(&h->loop);
     if (status == BGW_OK)
         status = bgw_mailbox_create(&h->commands, h->loop, sizeof(struct bgw_hub_command),
@@ -223,8 +226,21 @@ enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, struct bgw_relay *c
 enum bgw_status bgw_hub_host_start(struct bgw_hub_host *h)
 {
     BGW_ASSERT(h->source && !h->running);
+    enum bgw_status status = bgw_reader_start(h->reader);
+    if (status != BGW_OK)
+        return status;
     h->running = pthread_create(&h->thread, NULL, run, h) == 0;
     return h->running ? BGW_OK : BGW_NO_MEMORY;
+}
+
+struct bgw_reader *bgw_hub_host_reader(struct bgw_hub_host *h)
+{
+    return h->reader;
+}
+
+int64_t bgw_hub_host_turned_ms(const struct bgw_hub_host *h)
+{
+    return atomic_load_explicit(&h->told.turned_ms, memory_order_relaxed);
 }
 
 bool bgw_hub_host_ready(const struct bgw_hub_host *h)
@@ -239,7 +255,7 @@ void bgw_hub_host_health(struct bgw_hub_host *h, struct bgw_health *out)
     if (out->ready) {
         int worst = atomic_load_explicit(&h->told.worst_state, memory_order_relaxed);
         if (trouble || worst != BGW_STATE_FRESH)
-            snprintf(out->degraded, sizeof(out->degraded), "\"kafka\"");
+            bgw_health_degrade(out, "kafka");
         return;
     }
     if (trouble)
@@ -262,6 +278,10 @@ void bgw_hub_host_stop(struct bgw_hub_host *h)
     bgw_loop_set_hooks(h->loop, &none);
     bgw_kafka_source_destroy(&h->source);
     bgw_hub_destroy(&h->hub);
+    if (h->reader) {
+        bgw_reader_stop(h->reader);
+        h->config.reader_stopped(h->config.arg);
+    }
     bgw_reader_destroy(&h->reader);
 }
 

@@ -10,6 +10,7 @@
 #include "bgw/health.h"
 #include "bgw/hub.h"
 #include "bgw/mailbox.h"
+#include "bgw/read.h"
 
 struct bgw_hub_host; /* main thread, except what says otherwise */
 
@@ -19,12 +20,15 @@ struct bgw_hub_host_config {
     const char *bootstrap;
     bool broker_is_embedded;
     void (*ready)(void *arg); /* hub thread, once */
+    void (*reader_stopped)(void *arg); /* main thread, while stopping: what lives on the reader's loop must go now */
     void *arg;
 };
 
 /* The loop and the mailbox: what the workers need before there is a hub. */
 BGW_MUST_CHECK enum bgw_status bgw_hub_host_create(struct bgw_hub_host **out,
                                                    const struct bgw_hub_host_config *config);
+int64_t bgw_hub_host_turned_ms(const struct bgw_hub_host *h); /* any thread: end of its last turn, monotonic */
+struct bgw_reader *bgw_hub_host_reader(struct bgw_hub_host *h); /* once connected */
 struct bgw_mailbox *bgw_hub_host_mailbox(struct bgw_hub_host *h);
 /* The hub over the workers' relays, and its sources. Copies the array. */
 BGW_MUST_CHECK enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, struct bgw_relay *const *relays,

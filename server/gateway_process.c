@@ -17,18 +17,19 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
-static sigset_t ending_signals(void)
+static sigset_t our_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     return set;
 }
 
 int bgw_process_signal_fd(void)
 {
-    sigset_t set = ending_signals();
+    sigset_t set = our_signals();
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
@@ -49,24 +50,33 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static void init_log(const struct bgw_config *config)
+static enum bgw_log_level level_of(const struct bgw_config *config)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
-    enum bgw_log_level level = BGW_LOG_INFO;
     for (int i = 0; i < 4; i++)
         if (strcmp(config->log_level, levels[i]) == 0)
-            level = (enum bgw_log_level)i;
+            return (enum bgw_log_level)i;
+    return BGW_LOG_INFO;
+}
+
+void bgw_process_set_log_level(const struct bgw_config *config)
+{
+    bgw_log_set_level(level_of(config));
+}
+
+static void init_log(const struct bgw_config *config)
+{
     int pretty = -1;
     if (strcmp(config->log_format, "pretty") == 0)
         pretty = 1;
     else if (strcmp(config->log_format, "json") == 0)
         pretty = 0;
-    bgw_log_init(level, pretty);
+    bgw_log_init(level_of(config), pretty);
 }
 
 void bgw_process_init(const struct bgw_config *config)
 {
-    sigset_t set = ending_signals();
+    sigset_t set = our_signals();
     init_log(config);
     bgw_metrics_init();
     bgw_metrics_thread_attach();

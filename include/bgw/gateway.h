@@ -20,9 +20,16 @@ enum bgw_exit {
     BGW_EXIT_UNREACHABLE, /* a dependency */
 };
 
+/* how the configuration was read, so that a reload can read it again; borrowed */
+struct bgw_gateway_args {
+    int argc;
+    char **argv;
+    char *const *env;
+};
+
 /* Serves until a signal ends it. Main thread, with no other thread running. Returns an enum bgw_exit; what went
  * wrong has been told on stderr. */
-int bgw_gateway_run(const struct bgw_config *config);
+int bgw_gateway_run(const struct bgw_config *config, const struct bgw_gateway_args *args);
 
 const char *bgw_version(void);
 

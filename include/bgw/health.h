@@ -16,6 +16,9 @@ struct bgw_health {
     char degraded[160];   /* JSON array members: "\"redis\"" or empty */
 };
 
+/* Adds a name to `degraded`; one that is there already, or does not fit, changes nothing. */
+void bgw_health_degrade(struct bgw_health *h, const char *name);
+
 /* Each appends one JSON object; the return value is the HTTP status that belongs to it. */
 int bgw_health_page(struct bgw_buf *out, struct bgw_now now, const char *version); /* /health */
 int bgw_health_livez(struct bgw_buf *out);                                         /* /livez */

@@ -46,7 +46,8 @@ static int run_serve(int argc, char **argv, char *const *env)
     int code = cli_load_config(&cli_serve, argc, argv, env, &config);
     if (code != BGW_EXIT_OK)
         return code;
-    code = bgw_gateway_run(&config);
+    const struct bgw_gateway_args args = {argc, argv, env};
+    code = bgw_gateway_run(&config, &args);
     bgw_config_deinit(&config);
     return code;
 }
@@ -58,8 +59,10 @@ const struct cli_command cli_serve = {
     .text = "Runs the gateway in the foreground: reads balances from Kafka and pushes them to clients over\n"
             "WebSocket. It is ready once every partition has been read to the end taken at the start; it\n"
             "then logs one line and writes --ready-file. SIGTERM or Ctrl-C lets the clients go over\n"
-            "BGW_DRAIN_S seconds; a second signal ends it at once.\n\n"
-            "A gateway needs a broker (KAFKA_BOOTSTRAP) and the key of its tokens (BGW_JWT_SECRET).",
+            "BGW_DRAIN_S seconds; a second signal ends it at once. SIGHUP reads certificates, keys, limits,\n"
+            "allow-lists and the log level again.\n\n"
+            "A gateway needs a broker (KAFKA_BOOTSTRAP) and the key of its tokens (BGW_JWT_SECRET,\n"
+            "BGW_JWT_PUBLIC_KEY or BGW_JWT_JWKS).",
     .examples = "  bgw serve --demo\n"
                 "  KAFKA_BOOTSTRAP=kafka:9092 BGW_JWT_SECRET_FILE=/run/secrets/jwt bgw serve\n"
                 "  bgw serve --config /etc/bgw.conf --listen 0.0.0.0:8080 --ready-file /run/bgw.ready\n"

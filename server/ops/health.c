@@ -6,6 +6,8 @@
  */
 #include "bgw/health.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 /* ISO 8601 with milliseconds, as the .NET service wrote it. */
@@ -18,6 +20,17 @@ static void append_time(struct bgw_buf *out, int64_t wall_ms)
     bgw_buf_append_byte(out, '"');
     bgw_buf_append(out, bgw_slice_of(text, len));
     bgw_buf_appendf(out, ".%03dZ\"", (int)(wall_ms % 1000));
+}
+
+void bgw_health_degrade(struct bgw_health *h, const char *name)
+{
+    char quoted[64];
+    size_t len = strlen(h->degraded);
+    int n = snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+    if (n <= 0 || (size_t)n >= sizeof(quoted) || strstr(h->degraded, quoted) ||
+        len + (size_t)n + 2 > sizeof(h->degraded))
+        return;
+    snprintf(h->degraded + len, sizeof(h->degraded) - len, "%s%s", len ? "," : "", quoted);
 }
 
 int bgw_health_page(struct bgw_buf *out, struct bgw_now now, const char *version)

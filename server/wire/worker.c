@@ -27,6 +27,7 @@
 #define DESCRIPTORS_SPARE 128u /* of the process: files, Kafka, the other threads */
 #define BYES_A_TURN 256u
 #define NO_DRAIN (-1)
+#define WAIT_MAX_MS 1000 /* an idle shard still shows the watchdog that it turns */
 
 struct bgw_worker { /* shard thread only, from start to the thread's end; atomics: any thread */
     struct bgw_worker_config config;
@@ -36,6 +37,8 @@ struct bgw_worker { /* shard thread only, from start to the thread's end; atomic
     struct bgw_shard *shard;
     struct bgw_conn_host host;
     char server_name[64];
+    struct bgw_policy *policy;
+    uint64_t revocations_seen; /* the generation that its sessions were looked through for */
     int64_t tick_due_ms;
     int64_t drain_window_ms; /* NO_DRAIN: not asked yet */
     bool byes_left;
@@ -44,6 +47,8 @@ struct bgw_worker { /* shard thread only, from start to the thread's end; atomic
     _Atomic int64_t drain_asked_ms;
     atomic_bool stop_asked;
     atomic_size_t connections;
+    _Atomic int64_t turned_ms;
+    _Atomic(struct bgw_policy *) next_policy; /* a reference; the turn's end takes it */
 };
 
 /* ---- the turn ---- */
@@ -93,10 +98,65 @@ static void drain_turn(struct bgw_worker *w)
         w->byes_left = bgw_conn_host_say_bye(&w->host, BYES_A_TURN, w->drain_window_ms);
 }
 
+static struct bgw_transport_limits transport_limits(const struct bgw_policy *p)
+{
+    return (struct bgw_transport_limits){
+        .handshakes_per_s = p->handshakes_per_s,
+        .storm_spread_s = p->storm_spread_s,
+        .tls_ms = p->tls_ms,
+        .per_address_max = p->per_address_max,
+        .trusted_proxies = p->trusted_proxies,
+        .proxy_protocol = p->proxy_protocol,
+    };
+}
+
+static struct bgw_shard_limits shard_limits(const struct bgw_policy *p)
+{
+    return (struct bgw_shard_limits){
+        .ping_ms = p->ping_ms,
+        .pong_wait_ms = p->pong_wait_ms,
+        .stall_ms = p->stall_ms,
+        .auth_wait_ms = p->auth_ms,
+        .keys_per_session_max = p->keys_max,
+        .commands_per_s = p->commands_per_s,
+    };
+}
+
+/* The old one goes only after everybody has the new one: lists are borrowed from it. */
+static void take_policy(struct bgw_worker *w)
+{
+    if (!atomic_load_explicit(&w->next_policy, memory_order_relaxed))
+        return;
+    /* acquire: what its maker wrote */
+    struct bgw_policy *p = atomic_exchange_explicit(&w->next_policy, NULL, memory_order_acq_rel);
+    if (!p)
+        return;
+    const struct bgw_transport_limits transport = transport_limits(p);
+    const struct bgw_shard_limits shard = shard_limits(p);
+    bgw_transport_set_limits(w->transport, &transport);
+    bgw_shard_set_limits(w->shard, &shard);
+    w->host.policy = p;
+    bgw_policy_release(w->policy);
+    w->policy = p;
+}
+
+static void take_revocations(struct bgw_worker *w, struct bgw_now now)
+{
+    if (!w->config.revocations)
+        return;
+    uint64_t generation = bgw_revocations_generation(w->config.revocations);
+    if (generation == w->revocations_seen)
+        return;
+    w->revocations_seen = generation; /* before the walk: what is added meanwhile is looked for again */
+    bgw_shard_apply_revocations(w->shard, now);
+}
+
 static void turn_end(void *arg, struct bgw_now now)
 {
     struct bgw_worker *w = arg;
     bgw_shard_set_now(w->shard, now);
+    take_policy(w);
+    take_revocations(w, now);
     take_news(w, now);
     drain_turn(w);
     bgw_shard_flush(w->shard, now);
@@ -108,6 +168,7 @@ static void turn_end(void *arg, struct bgw_now now)
         wait_ms = bgw_shard_tick(w->shard, now);
     }
     w->tick_due_ms = now.mono_ms + wait_ms;
+    atomic_store_explicit(&w->turned_ms, now.mono_ms, memory_order_relaxed);
     bgw_transport_turn_end(w->transport);
     size_t count = bgw_transport_count(w->transport);
     atomic_store_explicit(&w->connections, count, memory_order_relaxed);
@@ -123,6 +184,8 @@ static int64_t wait_max_ms(void *arg)
     int64_t tick_ms = w->tick_due_ms - bgw_clock_now().mono_ms;
     if (w->byes_left || tick_ms < 0)
         tick_ms = 0;
+    if (wait_ms > WAIT_MAX_MS)
+        wait_ms = WAIT_MAX_MS;
     return tick_ms < wait_ms ? tick_ms : wait_ms;
 }
 
@@ -152,22 +215,22 @@ static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
         .shard = w->config.index,
         .feeds = w->config.feeds,
         .feed_count = w->config.feed_count,
-        .ping_ms = c->ping_s * 1000,
-        .pong_wait_ms = c->pong_wait_s * 1000,
-        .stall_ms = c->stall_s * 1000,
-        .auth_wait_ms = c->auth_deadline_s * 1000,
+        .limits = shard_limits(w->policy),
         .mark_ms = c->mark_s * 1000,
         .flush_window_max_ms = c->flush_max_ms,
         .barrier_wait_ms = BARRIER_WAIT_MS,
         .sessions_max = sessions_max,
-        .keys_per_session_max = (size_t)c->keys_max,
         .flush_bytes_max = (size_t)c->flush_bytes_max,
         .control_bytes_max = (size_t)c->control_bytes_max,
+        .revocations = w->config.revocations,
         .mac = bgw_auth_mac,
         .server_name = bgw_slice_str(w->server_name),
     };
-    const struct bgw_shard_ops ops = {
-        .arg = w, .post = post, .send = bgw_conn_send, .hang_up = bgw_conn_hang_up};
+    const struct bgw_shard_ops ops = {.arg = w,
+                                      .post = post,
+                                      .send = bgw_conn_send,
+                                      .hang_up = bgw_conn_hang_up,
+                                      .seen = w->config.audit ? bgw_conn_seen : NULL};
     bgw_auth_random((uint8_t *)&config.conn_seed, sizeof(config.conn_seed));
     memcpy(config.resume_key, w->config.resume_key, sizeof(config.resume_key));
     return bgw_shard_create(&w->shard, &config, &ops, bgw_clock_now());
@@ -189,10 +252,10 @@ static enum bgw_status make_host(struct bgw_worker *w, size_t conns_max)
                                     .feeds = w->config.feeds,
                                     .feed_count = w->config.feed_count,
                                     .scratch = bgw_native_scratch_create()};
-    h->header_ms = c->header_deadline_s * 1000;
-    h->idle_ms = c->idle_s * 1000;
+    h->policy = w->policy;
+    h->quota = w->config.quota;
+    h->audit = w->config.audit;
     h->close_ms = CLOSE_WAIT_MS;
-    h->key_wait_ms = c->auth_deadline_s * 1000;
     h->key_retry_ms = KEY_RETRY_MS;
     h->sessions_max = conns_max;
     return h->native.scratch ? BGW_OK : BGW_NO_MEMORY;
@@ -203,9 +266,13 @@ static enum bgw_status make_transport(struct bgw_worker *w, size_t conns_max)
 {
     const struct bgw_config *c = w->config.config;
     const struct bgw_transport_config config = {
+        .limits = transport_limits(w->policy),
+        .tls = w->config.tls,
+        .quota = w->config.quota,
+        .tcp_user_timeout_ms = (int)c->tcp_user_timeout_ms,
+        .tcp_notsent_lowat = (int)c->tcp_notsent_lowat,
         .listen_fd = w->config.listen_fd,
         .sockets_max = conns_max,
-        .accepts_per_s = c->handshakes_per_s,
         .so_sndbuf = (int)c->so_sndbuf,
         .stall_ms = c->stall_s * 1000 + CLOSE_WAIT_MS, /* after the session's own, which says bye */
         .linger_ms = LINGER_MS,
@@ -254,8 +321,10 @@ enum bgw_status bgw_worker_create(struct bgw_worker **out, const struct bgw_work
         return BGW_NO_MEMORY;
     }
     w->config = *config;
+    w->policy = bgw_policy_acquire(config->policy);
     w->drain_window_ms = NO_DRAIN;
     atomic_init(&w->drain_asked_ms, NO_DRAIN);
+    atomic_init(&w->turned_ms, bgw_clock_now().mono_ms);
     enum bgw_status status = make_parts(w);
     if (status != BGW_OK) {
         if (error && !error->len)
@@ -318,6 +387,24 @@ void bgw_worker_drain(struct bgw_worker *w, int64_t window_ms)
     bgw_loop_wake(w->loop);
 }
 
+void bgw_worker_set_policy(struct bgw_worker *w, struct bgw_policy *policy)
+{
+    bgw_policy_acquire(policy);
+    /* one that the worker has not taken yet is replaced: the latest counts */
+    bgw_policy_release(atomic_exchange_explicit(&w->next_policy, policy, memory_order_acq_rel));
+    bgw_loop_wake(w->loop);
+}
+
+void bgw_worker_revocations_changed(struct bgw_worker *w)
+{
+    bgw_loop_wake(w->loop);
+}
+
+int64_t bgw_worker_turned_ms(const struct bgw_worker *w)
+{
+    return atomic_load_explicit(&w->turned_ms, memory_order_relaxed);
+}
+
 void bgw_worker_stop(struct bgw_worker *w)
 {
     atomic_store_explicit(&w->stop_asked, true, memory_order_release);
@@ -346,6 +433,8 @@ void bgw_worker_destroy(struct bgw_worker **worker)
         bgw_relay_destroy(&w->relay);
     if (w->loop)
         bgw_loop_destroy(&w->loop);
+    bgw_policy_release(atomic_load(&w->next_policy));
+    bgw_policy_release(w->policy);
     free(w);
 }
 
