@@ -191,6 +191,19 @@ static enum bgw_auth_result prove(const struct bgw_auth *auth, const struct bgw_
     return !key->kid && jws->has_kid ? without_key(auth, hold, jws, alg) : BGW_AUTH_BAD_SIGNATURE;
 }
 
+static bool taken_back(const struct bgw_auth *auth, const struct bgw_claims *claims, struct bgw_now now)
+{
+    if (!auth->revocations)
+        return false;
+    const struct bgw_holder holder = {
+        .subject_hash = claims->subject_hash,
+        .jti_hash = claims->jti_hash,
+        .issued_s = claims->issued_s,
+        .tenant = bgw_slice_str(claims->tenant),
+    };
+    return bgw_revocations_check(auth->revocations, &holder, now) == BGW_REVOKED_ALL;
+}
+
 static enum bgw_auth_result verify(const struct bgw_auth *auth, struct bgw_slice token, struct bgw_now now,
                                    struct bgw_claims *claims)
 {
@@ -206,6 +219,11 @@ static enum bgw_auth_result verify(const struct bgw_auth *auth, struct bgw_slice
     bgw_key_hold_release(&hold);
     if (r == BGW_AUTH_OK)
         r = bgw_claims_read(&auth->rules, bgw_slice_of((const char *)jws.payload, jws.payload_len), now, claims);
+    if (r == BGW_AUTH_OK && taken_back(auth, claims, now)) {
+        bgw_claims_deinit(claims);
+        *claims = (struct bgw_claims){0};
+        return BGW_AUTH_REVOKED;
+    }
     return r;
 }
 

@@ -2,8 +2,8 @@
 /*
  * jwk: hides the JSON form of keys (RFC 7517, 7518 §6, 8037). Called where keys are loaded, on the
  * reader's thread. Three rules of ours, each on the safe side:
- *   two usable keys of one name and algorithm: which one is meant nobody knows, so the document is
- *   refused and the keys from before stay;
+ *   two keys of one name and algorithm: which one is meant nobody knows, so the document is refused
+ *   and the keys from before stay;
  *   a document that holds public keys is a public document: a symmetric key in it is no secret, and
  *   is left out; so is every key that comes with its private members;
  *   a key without a name serves only if it is alone.
@@ -13,11 +13,11 @@
 #include "crypto.h"
 #include "public_key.h"
 
+#include "bgw/assert.h"
 #include "bgw/base64.h"
+#include "bgw/hash.h"
 #include "bgw/json.h"
 #include "bgw/log.h"
-
-#include <stdio.h>
 
 #define TEXT_MAX 2048 /* of a member's text: the modulus of 8,192 bits takes 1,366 */
 #define BYTES_MAX (TEXT_MAX / 4 * 3)
@@ -28,6 +28,8 @@ struct reading {
     unsigned algs;
     bool has_public; /* it holds keys of asymmetric kinds */
     const char *why; /* the last key left out: what is said if none remains */
+    uint64_t names[BGW_KEYS_MAX]; /* hashes of kid and algorithm of the keys that are for us, usable or not */
+    size_t name_count;
 };
 
 /* One member as bytes: base64url without padding, nothing else. */
@@ -163,6 +165,19 @@ static enum bgw_status add_secret(struct reading *r, const struct bgw_json *jwk,
 
 /* ---- the document ---- */
 
+/* A second key of one name is as confusing when its material cannot be read. */
+static bool is_first(struct reading *r, const char *kid, enum bgw_alg alg)
+{
+    uint64_t hash = bgw_hash_fnv64(BGW_FNV64_INIT, bgw_slice_str(bgw_alg_name(alg)));
+    hash = bgw_hash_fnv64(hash, bgw_slice_str(kid));
+    for (size_t i = 0; i < r->name_count; i++)
+        if (r->names[i] == hash)
+            return false;
+    BGW_ASSERT(r->name_count < BGW_KEYS_MAX);
+    r->names[r->name_count++] = hash;
+    return true;
+}
+
 /* `kid` NULL: it has none. BGW_BAD_VALUE: r->why says what keeps it out. */
 static enum bgw_status add_key(struct reading *r, const struct bgw_json *jwk, const char *kid)
 {
@@ -177,6 +192,8 @@ static enum bgw_status add_key(struct reading *r, const struct bgw_json *jwk, co
     r->why = bind_alg(jwk, r->algs, &alg);
     if (r->why)
         return BGW_BAD_VALUE;
+    if (kid && !is_first(r, kid, alg))
+        return BGW_DUPLICATE;
     if (alg == BGW_ALG_HS256)
         return add_secret(r, jwk, kid);
     bool is_rsa = alg == BGW_ALG_RS256 || alg == BGW_ALG_PS256;
