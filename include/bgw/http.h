@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #define BGW_HTTP_LINE_MAX 16384u
-#define BGW_HTTP_HEADERS_MAX 32768u
 #define BGW_HTTP_HEADER_LINES_MAX 100u
 
 enum bgw_refusal {
@@ -55,8 +54,13 @@ struct bgw_http_request {
 
 enum bgw_http_progress { BGW_HTTP_MORE, BGW_HTTP_DONE, BGW_HTTP_REFUSED };
 
-/* `body_max`: bytes of a body that are read and dropped; more is 413. NULL without memory. */
-struct bgw_http_reader *bgw_http_reader_create(size_t body_max);
+struct bgw_http_limits {
+    size_t header_bytes_max; /* of the header block, the request line not counted; more is 431 */
+    size_t body_bytes_max;   /* of a body, which is read and dropped; more is 413 */
+};
+
+/* Copies the limits. NULL without memory. */
+struct bgw_http_reader *bgw_http_reader_create(const struct bgw_http_limits *limits);
 void bgw_http_reader_destroy(struct bgw_http_reader **reader);
 /* Feeds bytes; *used says how many belong to this request. After DONE or REFUSED it takes no more.
  */

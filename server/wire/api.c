@@ -115,7 +115,7 @@ static void append_cors(const struct exchange *x, struct bgw_buf *headers)
     struct bgw_slice origin = bgw_http_header(x->request, "origin", 0);
     bgw_buf_append_str(headers, "Vary: Origin\r\n");
     if (!origin.data || origin.len > ORIGIN_BYTES_MAX ||
-        !bgw_origin_allowed(x->request, x->api->config->origins))
+        !bgw_origin_allowed(x->request, x->api->origins))
         return;
     bgw_buf_append_str(headers, "Access-Control-Allow-Origin: ");
     bgw_buf_append(headers, origin);

@@ -10,8 +10,9 @@
 #include "bgw/health.h"
 #include "bgw/http.h"
 
-struct bgw_api { /* immutable after start */
+struct bgw_api { /* shard thread only; immutable after start, but for `origins` */
     const struct bgw_config *config;
+    const char *origins; /* of the policy in force: conn says it before each call */
     const char *version;
     const char *demo_token;
     void (*health)(void *arg, struct bgw_health *out);

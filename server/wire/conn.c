@@ -13,7 +13,6 @@
 
 #include <stdlib.h>
 
-#define REQUEST_BODY_MAX 65536u /* read and dropped: no route takes one */
 #define STASH_MAX BGW_CONN_STASH_MAX
 #define OUT_MAX (20u << 20)
 
@@ -152,9 +151,14 @@ enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes)
 static void end_session(struct bgw_conn *c)
 {
     struct bgw_session *session = c->session;
+    if (!session)
+        return;
+    if (bgw_session_authenticated(session)) {
+        conn_audit(c, BGW_AUDIT_ENDED, NULL, NULL);
+        conn_door_end(c);
+    }
     c->session = NULL;
-    if (session)
-        bgw_session_close(c->host->native.shard, session);
+    bgw_session_close(c->host->native.shard, session);
 }
 
 void conn_drop_key_wait(struct bgw_conn *c)
@@ -229,7 +233,8 @@ static void count_close(const struct bgw_conn *c)
     }
     bgw_metric_add(counter, 1);
     bgw_metric_add(BGW_M_SIGNALR_CONNECTIONS, -1);
-    bgw_metric_observe_us(BGW_M_SIGNALR_DURATION, (conn_now(c).mono_ms - c->opened_ms) * 1000);
+    uint32_t lasted_ms = (uint32_t)conn_now(c).mono_ms - c->opened_ms;
+    bgw_metric_observe_us(BGW_M_SIGNALR_DURATION, (int64_t)lasted_ms * 1000);
 }
 
 void bgw_conn_closed(void *conn)
@@ -243,6 +248,7 @@ void bgw_conn_closed(void *conn)
     drop_busy(c);
     if (c->upgraded)
         count_close(c);
+    conn_door_closed(c);
     bgw_pool_give(&c->host->pool, c);
 }
 
@@ -251,7 +257,7 @@ void bgw_conn_closed(void *conn)
 static void on_http_deadline(struct bgw_conn *c)
 {
     if (bgw_socket_buffered(c->sock)) { /* a response is on its way: the transport judges stalls */
-        conn_arm(c, c->host->idle_ms);
+        conn_arm(c, c->host->policy->idle_ms);
         return;
     }
     if (c->busy->reader || !c->served) {
@@ -271,6 +277,12 @@ static void on_timer(struct bgw_timer *timer, int64_t now_ms)
         on_http_deadline(c);
     else
         conn_ws_deadline(c);
+    if (c->state != CONN_OPEN) /* else a wait of ours is over */
+        return;
+    if (conn_may_read(c))
+        conn_resume(c);
+    else
+        conn_wait(c);
 }
 
 /* ---- reading ---- */
@@ -288,8 +300,20 @@ void *bgw_conn_opened(void *host, struct bgw_socket *sock, const char *peer)
         bgw_pool_give(&h->pool, c);
         return NULL;
     }
-    conn_arm(c, h->header_ms);
+    conn_arm(c, h->policy->header_ms);
     return c;
+}
+
+static bool slowed(const struct bgw_conn *c)
+{
+    return c->state == CONN_OPEN && c->busy && bgw_timer_armed(&c->busy->timer);
+}
+
+void conn_slow(struct bgw_conn *c, int64_t wait_ms)
+{
+    BGW_ASSERT(c->state == CONN_OPEN);
+    c->stop = true;
+    conn_arm(c, wait_ms > 0 ? wait_ms : 1);
 }
 
 bool conn_may_read(const struct bgw_conn *c)
@@ -303,10 +327,16 @@ bool conn_may_read(const struct bgw_conn *c)
     case CONN_CLOSING:
         return true;
     case CONN_OPEN:
-        return !bgw_session_choked(c->session);
+        return !bgw_session_choked(c->session) && !slowed(c);
     default:
         return false;
     }
+}
+
+/* Those whose timer ends the wait are not looked at in each turn: there may be very many. */
+static bool timed(const struct bgw_conn *c)
+{
+    return slowed(c) || c->state == CONN_KEY_WAIT || c->state == CONN_KEY_WAIT_OPEN;
 }
 
 void conn_wait(struct bgw_conn *c)
@@ -318,7 +348,7 @@ void conn_wait(struct bgw_conn *c)
         return;
     }
     bgw_socket_pause(c->sock, true);
-    if (!bgw_list_linked(&c->busy->wait_link))
+    if (!timed(c) && !bgw_list_linked(&c->busy->wait_link))
         bgw_list_push_back(&c->host->waiting, &c->busy->wait_link);
 }
 
@@ -338,6 +368,7 @@ static void answer_request(struct bgw_conn *c)
 {
     struct bgw_conn_host *h = c->host;
     bgw_buf_clear(&h->out);
+    h->api.origins = h->policy->origins;
     enum bgw_api_result result = bgw_api_answer(&h->api, bgw_http_reader_request(c->busy->reader),
                                                 h->draining, &h->out, conn_now(c));
     if (result == BGW_API_UPGRADE) {
@@ -354,7 +385,7 @@ static void answer_request(struct bgw_conn *c)
     if (result == BGW_API_CLOSE)
         conn_finish(c);
     else
-        conn_arm(c, h->idle_ms);
+        conn_arm(c, h->policy->idle_ms);
     if (h->out.cap > 65536) { /* a large file went by: its memory is not kept */
         bgw_buf_deinit(&h->out);
         bgw_buf_init(&h->out, BGW_REPLY_MAX);
@@ -365,13 +396,15 @@ static size_t feed_http(struct bgw_conn *c, struct bgw_slice bytes)
 {
     size_t used = 0;
     if (!c->busy->reader) {
-        c->busy->reader = bgw_http_reader_create(REQUEST_BODY_MAX);
+        const struct bgw_policy *p = c->host->policy;
+        const struct bgw_http_limits limits = {p->header_bytes_max, p->body_bytes_max};
+        c->busy->reader = bgw_http_reader_create(&limits);
         if (!c->busy->reader) {
             conn_abort(c);
             return bytes.len;
         }
         if (c->served) /* the first request's deadline runs since accept */
-            conn_arm(c, c->host->header_ms);
+            conn_arm(c, p->header_ms);
     }
     switch (bgw_http_read(c->busy->reader, bytes, &used)) {
     case BGW_HTTP_MORE:

@@ -10,8 +10,11 @@
 #include "api.h"
 #include "native.h"
 
+#include "bgw/audit.h"
 #include "bgw/list.h"
+#include "bgw/policy.h"
 #include "bgw/pool.h"
+#include "bgw/quota.h"
 #include "bgw/transport.h"
 #include "bgw/wheel.h"
 #include "bgw/ws_codec.h"
@@ -19,13 +22,23 @@
 #define BGW_CONN_STASH_MAX                                                                         \
     131072u /* bytes received and not looked at: reading is paused long before */
 
+/* A shard's budget of upgrades: a second's worth at most. Shard thread only. */
+struct bgw_conn_budget {
+    int64_t thousandths, at_ms;
+};
+
 /* what the connections of one shard share; shard thread only */
 struct bgw_conn_host {
     struct bgw_loop *loop;
     struct bgw_api api;
-    struct bgw_native native; /* holds shard and auth too */
-    int64_t header_ms, idle_ms, close_ms, key_wait_ms, key_retry_ms;
+    struct bgw_native native;  /* holds shard and auth too */
+    struct bgw_policy *policy; /* borrowed; the worker puts another in its place between turns */
+    struct bgw_quota *quota;   /* borrowed, of all shards; NULL: no limits by subject, tenant or address */
+    struct bgw_audit *audit;   /* borrowed; NULL: none */
+    int64_t close_ms, key_retry_ms;
     size_t sessions_max;
+    struct bgw_conn_budget budget;
+    uint64_t sent_away; /* told to come back later: the spread's running number */
     struct bgw_pool pool, busy_pool;
     struct bgw_list busy;    /* every connection with something under way */
     struct bgw_list waiting; /* those that stopped reading for a reason of ours */
@@ -54,5 +67,7 @@ void bgw_conn_closed(void *conn);
 /* ---- the shard's ---- */
 enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes);
 void bgw_conn_hang_up(void *arg, void *conn, uint16_t code);
+/* Only if there is an audit log. */
+void bgw_conn_seen(void *arg, void *conn, enum bgw_seen what, struct bgw_slice key, bgw_part part, const char *code);
 
 #endif

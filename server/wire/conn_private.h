@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conn_private: one connection, as conn.c (life, HTTP) and conn_ws.c (WebSocket) see it. Shard
- * thread only. */
+/*
+ * conn_private: one connection, as conn.c (life, HTTP), conn_ws.c (WebSocket), conn_door.c (who may
+ * come in) and conn_audit.c (what is written down) see it. Shard thread only.
+ */
 #ifndef BGW_WIRE_CONN_PRIVATE_H
 #define BGW_WIRE_CONN_PRIVATE_H
 
@@ -40,20 +42,29 @@ struct conn_busy { /* shard thread only; pooled */
     struct conn_key_wait *key_wait;
 };
 
+/* whom the HTTP proxy at the other end speaks for; shard thread only */
+struct conn_client {
+    struct bgw_addr addr; /* zeros: the proxy does not say */
+    bool counted;         /* in the address's quota */
+};
+
 struct bgw_conn { /* shard thread only; pooled: 48 bytes, for there are many */
     struct bgw_conn_host *host;
     struct bgw_socket *sock;
     struct bgw_session *session;
-    struct conn_busy *busy; /* NULL only in OPEN */
-    int64_t opened_ms;      /* of the WebSocket */
+    struct conn_busy *busy;     /* NULL only in OPEN */
+    struct conn_client *client; /* NULL: the socket's peer is the client */
+    uint32_t opened_ms;         /* of the WebSocket; the low bits */
     uint16_t close_code;
-    uint8_t state;
-    bool stop;          /* decode no further now */
+    bool stop;         /* decode no further now */
+    uint8_t state : 3; /* enum conn_state */
+    bool counted : 1;   /* its session is in the quotas of subject and tenant */
     bool finishing : 1; /* the last words wait for the socket */
     bool served : 1;    /* a request was answered on this connection: silence is idleness */
     bool upgraded : 1;  /* counted as an open WebSocket */
     bool bye_said : 1;  /* in a drain */
 };
+_Static_assert(sizeof(void *) != 8 || sizeof(struct bgw_conn) == 48, "its size is paid for each client");
 
 /* Sends now, or as soon as the socket is free, in order. */
 void conn_send(struct bgw_conn *c, struct bgw_slice bytes);
@@ -62,8 +73,10 @@ void conn_finish(struct bgw_conn *c);
 void conn_abort(struct bgw_conn *c);
 /* True while commands and requests may be looked at. */
 bool conn_may_read(const struct bgw_conn *c);
-/* Stop reading until host_turn_end or writable finds that it may go on. */
+/* Stop reading until host_turn_end, writable or the timer finds that it may go on. */
 void conn_wait(struct bgw_conn *c);
+/* In OPEN the timer runs only while commands are read more slowly. */
+void conn_slow(struct bgw_conn *c, int64_t wait_ms);
 /* What waits is looked at, as far as it may be; then the socket is read again. */
 void conn_resume(struct bgw_conn *c);
 struct bgw_now conn_now(const struct bgw_conn *c);
@@ -81,5 +94,26 @@ void conn_ws_upgrade(struct bgw_conn *c);
 size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len);
 /* Deadline of CLOSING, KEY_WAIT and KEY_WAIT_OPEN. */
 void conn_ws_deadline(struct bgw_conn *c);
+
+/* ---- conn_door.c ---- */
+/* What an upgrade costs before its token is looked at: the budget, and a place for its client's address. Not to be asked twice. */
+enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_request *r);
+/* False: a token of staff, and no client certificate. */
+bool conn_door_staff(const struct bgw_conn *c, const struct bgw_claims *claims);
+/* Takes the session's places in the quotas of its subject and tenant. False: there is none; counted. */
+bool conn_door_take(struct bgw_conn *c, const struct bgw_claims *claims);
+/* Gives them back: no session came of it. */
+void conn_door_return(struct bgw_conn *c, const struct bgw_claims *claims);
+/* The same for an authenticated session that ends. */
+void conn_door_end(struct bgw_conn *c);
+void conn_door_closed(struct bgw_conn *c);
+const struct bgw_addr *conn_door_client(const struct bgw_conn *c);
+/* A Retry-After header line, spread evenly. */
+void conn_door_retry_after(struct bgw_conn_host *h, char out[40]);
+extern const struct bgw_native_door conn_door_native;
+
+/* ---- conn_audit.c: all do nothing without an audit log ---- */
+/* `claims` say who it is as long as there is no session; may be NULL. */
+void conn_audit(const struct bgw_conn *c, enum bgw_audit_kind kind, const struct bgw_claims *claims, const char *code);
 
 #endif

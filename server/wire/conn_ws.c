@@ -14,10 +14,6 @@
 
 #include <stdlib.h>
 
-#define HELLO_BYTES_MAX (2 * BGW_NATIVE_EARLY_MAX)
-#define MESSAGE_BYTES_MAX 65536u
-#define FRAGMENTS_MAX 1000u
-
 /* ---- the handshake ---- */
 
 static void refuse_with(struct bgw_conn *c, enum bgw_metric counter,
@@ -43,6 +39,8 @@ static void refuse(struct bgw_conn *c, enum bgw_metric counter, enum bgw_refusal
 
 static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result)
 {
+    if (result != BGW_AUTH_MISSING)
+        conn_audit(c, BGW_AUDIT_REFUSED, NULL, bgw_auth_code(result));
     const struct bgw_http_problem p = {
         .status = 401,
         .code = bgw_auth_code(result),
@@ -54,19 +52,48 @@ static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result)
     refuse_with(c, BGW_M_HANDSHAKES_UNAUTHORIZED, &p);
 }
 
+static enum bgw_metric counter_of(enum bgw_refusal why)
+{
+    switch (why) {
+    case BGW_REFUSAL_FORBIDDEN_ORIGIN:
+        return BGW_M_HANDSHAKES_FORBIDDEN_ORIGIN;
+    case BGW_REFUSAL_FORBIDDEN_CLIENT:
+        return BGW_M_HANDSHAKES_FORBIDDEN_CLIENT;
+    case BGW_REFUSAL_BUDGET:
+        return BGW_M_HANDSHAKES_BUDGET;
+    case BGW_REFUSAL_ADDRESS_LIMIT:
+        return BGW_M_HANDSHAKES_ADDRESS_LIMIT;
+    case BGW_REFUSAL_INTERNAL:
+        return BGW_M_HANDSHAKES_OVERLOAD;
+    default:
+        return bgw_refusal_status(why) == 401 ? BGW_M_HANDSHAKES_UNAUTHORIZED : BGW_M_HANDSHAKES_BAD_REQUEST;
+    }
+}
+
 static void refuse_handshake(struct bgw_conn *c, enum bgw_refusal why)
 {
+    char retry_after[40];
     const char *headers = NULL;
-    enum bgw_metric counter = BGW_M_HANDSHAKES_BAD_REQUEST;
-    if (bgw_refusal_status(why) == 426)
+    int status = bgw_refusal_status(why);
+    if (status == 426)
         headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n";
-    if (why == BGW_REFUSAL_FORBIDDEN_ORIGIN)
-        counter = BGW_M_HANDSHAKES_FORBIDDEN_ORIGIN;
-    if (bgw_refusal_status(why) == 401) {
+    if (status == 401)
         headers = "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_request\"\r\n";
-        counter = BGW_M_HANDSHAKES_UNAUTHORIZED;
+    if (status == 429 || status == 503) {
+        conn_door_retry_after(c->host, retry_after);
+        headers = retry_after;
     }
-    refuse(c, counter, why, headers);
+    refuse(c, counter_of(why), why, headers);
+}
+
+/* The last words of a WebSocket that gets no session: a browser cannot see an HTTP status. */
+static void say_bye_at_once(struct bgw_conn *c, uint16_t code, int64_t retry_ms, const char *reason)
+{
+    c->close_code = code;
+    bgw_buf_clear(&c->host->out);
+    bgw_dialect_native.bye(&c->host->out, code, retry_ms, reason);
+    conn_send(c, bgw_buf_slice(&c->host->out));
+    conn_finish(c);
 }
 
 static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake,
@@ -84,19 +111,25 @@ static void open_session(struct bgw_conn *c, const struct bgw_handshake *shake,
     bgw_http_reader_destroy(&c->busy->reader);
     conn_drop_key_wait(c);
     conn_disarm(c);
-    c->opened_ms = conn_now(c).mono_ms;
+    c->opened_ms = (uint32_t)conn_now(c).mono_ms;
     c->upgraded = true;
     c->state = CONN_OPEN;
     bgw_metric_add(BGW_M_HANDSHAKES_OK, 1);
     bgw_metric_add(BGW_M_SIGNALR_CONNECTIONS, 1);
-    if (bgw_session_open(h->native.shard, c, &bgw_dialect_native, claims, conn_now(c),
-                         &c->session) == BGW_OK)
+    if (claims && !conn_door_take(c, claims)) {
+        conn_audit(c, BGW_AUDIT_REFUSED, claims, "connection_limit");
+        say_bye_at_once(c, 3504, 0, "connection_limit");
         return;
-    c->close_code = 3013;
-    bgw_buf_clear(&h->out);
-    bgw_dialect_native.bye(&h->out, 3013, 2000, "over_capacity");
-    conn_send(c, bgw_buf_slice(&h->out));
-    conn_finish(c);
+    }
+    h->native.door = &conn_door_native;
+    enum bgw_status status = bgw_session_open(h->native.shard, c, &bgw_dialect_native, claims,
+                                              conn_now(c), &c->session);
+    if (status != BGW_OK && claims)
+        conn_door_return(c, claims);
+    if (status != BGW_OK)
+        say_bye_at_once(c, 3013, 2000, "over_capacity");
+    else if (claims)
+        conn_audit(c, BGW_AUDIT_SESSION, claims, NULL);
 }
 
 /* Nothing is read until the timer has asked again. */
@@ -110,8 +143,8 @@ static void wait_for_key(struct bgw_conn *c, enum conn_state state, struct bgw_s
         conn_abort(c);
         return;
     }
-    wait->until_ms = conn_now(c).mono_ms + c->host->key_wait_ms;
-    c->state = (uint8_t)state;
+    wait->until_ms = conn_now(c).mono_ms + c->host->policy->auth_ms;
+    c->state = state & 7u;
     c->stop = true;
     conn_wait(c);
     conn_arm(c, c->host->key_retry_ms);
@@ -128,9 +161,11 @@ void conn_ws_upgrade(struct bgw_conn *c)
         refuse(c, BGW_M_HANDSHAKES_DRAINING, BGW_REFUSAL_DRAINING, "Retry-After: 2\r\n");
         return;
     }
-    enum bgw_refusal why = bgw_handshake_check(r, c->host->api.config->origins, &shake);
+    enum bgw_refusal why = bgw_handshake_check(r, c->host->policy->origins, &shake);
     if (!why)
         why = bgw_handshake_token(r, c->host->token, &token_len, &given);
+    if (!why && !c->busy->key_wait) /* once, not each time that the key is asked for */
+        why = conn_door_enter(c, r);
     if (why) {
         refuse_handshake(c, why);
         return;
@@ -150,6 +185,9 @@ void conn_ws_upgrade(struct bgw_conn *c)
         refuse_token(c, result);
     } else if (!shake.native) {
         refuse_handshake(c, BGW_REFUSAL_UNKNOWN_DIALECT);
+    } else if (given && !conn_door_staff(c, &claims)) {
+        conn_audit(c, BGW_AUDIT_REFUSED, &claims, bgw_refusal_code(BGW_REFUSAL_FORBIDDEN_CLIENT));
+        refuse_handshake(c, BGW_REFUSAL_FORBIDDEN_CLIENT);
     } else {
         open_session(c, &shake, given ? &claims : NULL);
     }
@@ -177,6 +215,14 @@ static void fail(struct bgw_conn *c, uint16_t code)
     conn_finish(c);
 }
 
+/* Every frame that makes work counts: a ping costs what a command costs. */
+static void charge(struct bgw_conn *c)
+{
+    int64_t wait_ms = 0;
+    if (!bgw_session_may_command(c->host->native.shard, c->session, &wait_ms))
+        conn_slow(c, wait_ms);
+}
+
 /* Gives one message to the session. False: it waits for a key. */
 static bool give(struct bgw_conn *c, struct bgw_slice message)
 {
@@ -193,11 +239,12 @@ static void on_message(void *user, enum bgw_ws_opcode opcode, struct bgw_slice p
     BGW_ASSERT(opcode == BGW_WS_TEXT);
     if (c->state != CONN_OPEN)
         return;
-    if (payload.len > BGW_NATIVE_EARLY_MAX && !bgw_session_authenticated(c->session) &&
-        !bgw_native_is_hello(payload)) {
+    if (payload.len > c->host->policy->early_message_bytes_max &&
+        !bgw_session_authenticated(c->session) && !bgw_native_is_hello(payload)) {
         fail(c, 1009);
         return;
     }
+    charge(c);
     if (!give(c, payload))
         wait_for_key(c, CONN_KEY_WAIT_OPEN, payload);
 }
@@ -208,6 +255,7 @@ static void on_ping(void *user, struct bgw_slice payload)
     struct bgw_buf frame;
     if (c->state != CONN_OPEN)
         return;
+    charge(c);
     bgw_buf_init(&frame, 256);
     bgw_ws_append(&frame, BGW_WS_PONG, payload);
     conn_send(c, bgw_buf_slice(&frame));
@@ -218,8 +266,10 @@ static void on_pong(void *user, struct bgw_slice payload)
 {
     struct bgw_conn *c = user;
     (void)payload;
-    if (c->state == CONN_OPEN)
-        bgw_session_on_pong(c->host->native.shard, c->session, conn_now(c));
+    if (c->state != CONN_OPEN)
+        return;
+    charge(c);
+    bgw_session_on_pong(c->host->native.shard, c->session, conn_now(c));
 }
 
 static void on_close(void *user, uint16_t code, struct bgw_slice reason)
@@ -243,9 +293,10 @@ static const struct bgw_ws_ops frame_ops = {
 size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len)
 {
     bool known = c->state == CONN_OPEN && bgw_session_authenticated(c->session);
+    const struct bgw_policy *p = c->host->policy;
     const struct bgw_ws_limits limits = {
-        .message_max = known ? MESSAGE_BYTES_MAX : HELLO_BYTES_MAX,
-        .fragments_max = FRAGMENTS_MAX,
+        .message_max = known ? p->message_bytes_max : 2 * p->early_message_bytes_max,
+        .fragments_max = p->fragments_max,
     };
     size_t used = 0;
     c->stop = false;

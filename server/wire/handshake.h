@@ -16,7 +16,7 @@ struct bgw_handshake {
     bool native; /* the subprotocol bgw.v1 was offered */
 };
 
-/* Everything of RFC 6455 4.2.1, origin included; `origins` is BGW_ORIGINS. */
+/* Everything of RFC 6455 4.2.1, origin included; `origins` is the policy's. */
 enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins,
                                      struct bgw_handshake *out);
 

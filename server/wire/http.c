@@ -19,7 +19,8 @@ struct bgw_http_reader { /* shard thread only */
     const char *fed;     /* the bytes that the library is looking at */
     size_t fed_at;       /* where they will lie in head.head */
     size_t header_bytes; /* so far, without the request line */
-    size_t body_bytes, body_max;
+    size_t body_bytes;
+    struct bgw_http_limits limits;
     enum bgw_refusal refusal;
     bool headers_complete, complete;
 };
@@ -49,14 +50,13 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
     struct http_head *h = &r->head;
     /* a name that comes in pieces: the open line has no value yet */
     if (h->line_count && !h->lines[h->line_count - 1].value_at) {
-        h->lines[h->line_count - 1].name_len =
-            (uint16_t)(h->lines[h->line_count - 1].name_len + len);
+        h->lines[h->line_count - 1].name_len += (uint32_t)len;
         return 0;
     }
     if (h->line_count == BGW_HTTP_HEADER_LINES_MAX)
         return refuse(r, BGW_REFUSAL_HEADERS_TOO_LARGE);
     h->lines[h->line_count++] =
-        (struct http_line){.name_at = offset_of(r, at), .name_len = (uint16_t)len};
+        (struct http_line){.name_at = offset_of(r, at), .name_len = (uint32_t)len};
     return 0;
 }
 
@@ -68,7 +68,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
     struct http_line *line = &r->head.lines[r->head.line_count - 1];
     if (!line->value_at)
         line->value_at = offset_of(r, at);
-    line->value_len = (uint16_t)(line->value_len + len);
+    line->value_len += (uint32_t)len;
     return 0;
 }
 
@@ -92,6 +92,14 @@ static int on_headers_complete(llhttp_t *parser)
     return HPE_PAUSED;
 }
 
+/* What a chunk announces is refused before it is sent. */
+static int on_chunk_header(llhttp_t *parser)
+{
+    struct bgw_http_reader *r = reader_of(parser);
+    size_t room = r->limits.body_bytes_max - r->body_bytes;
+    return parser->content_length > room ? refuse(r, BGW_REFUSAL_BODY_TOO_LARGE) : 0;
+}
+
 static int on_chunk_extension(llhttp_t *parser, const char *at, size_t len)
 {
     (void)at;
@@ -104,7 +112,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
     struct bgw_http_reader *r = reader_of(parser);
     (void)at;
     r->body_bytes += len;
-    return r->body_bytes > r->body_max ? refuse(r, BGW_REFUSAL_BODY_TOO_LARGE) : 0;
+    return r->body_bytes > r->limits.body_bytes_max ? refuse(r, BGW_REFUSAL_BODY_TOO_LARGE) : 0;
 }
 
 static int on_message_complete(llhttp_t *parser)
@@ -118,22 +126,23 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
     .on_chunk_extension_name = on_chunk_extension,
     .on_chunk_extension_value = on_chunk_extension,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
 
-struct bgw_http_reader *bgw_http_reader_create(size_t body_max)
+struct bgw_http_reader *bgw_http_reader_create(const struct bgw_http_limits *limits)
 {
     struct bgw_http_reader *r = calloc(1, sizeof(*r));
     if (!r)
         return NULL;
     llhttp_init(&r->parser, HTTP_REQUEST, &settings);
     r->parser.data = r;
-    r->body_max = body_max;
+    r->limits = *limits;
     r->request.reader = r;
-    bgw_buf_init(&r->head.head, BGW_HTTP_LINE_MAX + 2 + BGW_HTTP_HEADERS_MAX);
+    bgw_buf_init(&r->head.head, BGW_HTTP_LINE_MAX + 2 + limits->header_bytes_max);
     bgw_buf_init(&r->head.path, BGW_HTTP_LINE_MAX);
     return r;
 }
@@ -220,7 +229,7 @@ static bool read_line(struct bgw_http_reader *r, struct bgw_slice bytes, size_t 
 static bool judge_headers(struct bgw_http_reader *r)
 {
     enum bgw_refusal why = bgw_http_rules_headers(&r->head, &r->request);
-    if (!why && r->head.content_length > r->body_max)
+    if (!why && r->head.content_length > r->limits.body_bytes_max)
         why = BGW_REFUSAL_BODY_TOO_LARGE;
     if (why)
         return refuse(r, why) == 0;
@@ -234,7 +243,7 @@ static bool judge_headers(struct bgw_http_reader *r)
 /* Takes bytes of the header block. False: refused. */
 static bool read_headers(struct bgw_http_reader *r, struct bgw_slice bytes, size_t *used)
 {
-    size_t room = BGW_HTTP_HEADERS_MAX - r->header_bytes;
+    size_t room = r->limits.header_bytes_max - r->header_bytes;
     size_t n = bytes.len < room ? bytes.len : room;
     if (n == 0)
         return refuse(r, BGW_REFUSAL_HEADERS_TOO_LARGE) == 0;

@@ -10,8 +10,7 @@
 
 /* offsets into `head`: the buffer moves while it grows */
 struct http_line {
-    uint32_t name_at, value_at;
-    uint16_t name_len, value_len;
+    uint32_t name_at, value_at, name_len, value_len;
 };
 
 /* what the header lines of a request say, before they are judged */

@@ -40,6 +40,7 @@ static const struct {
     {414, BGW_M_HTTP_414, "URI Too Long"},
     {417, BGW_M_HTTP_417, "Expectation Failed"},
     {426, BGW_M_HTTP_426, "Upgrade Required"},
+    {429, BGW_M_HTTP_429, "Too Many Requests"},
     {431, BGW_M_HTTP_431, "Request Header Fields Too Large"},
     {500, BGW_M_HTTP_500, "Internal Server Error"},
     {503, BGW_M_HTTP_503, "Service Unavailable"},

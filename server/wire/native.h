@@ -19,8 +19,24 @@ struct bgw_native_scratch; /* what one command needs while it is decoded; one a 
 struct bgw_native_scratch *bgw_native_scratch_create(void); /* NULL without memory */
 void bgw_native_scratch_destroy(struct bgw_native_scratch **scratch);
 
+/* why a good token may not be used on this connection */
+struct bgw_native_no {
+    uint16_t close_code;
+    const char *code, *sentence;
+};
+
+/* What the connection has to say about tokens that stand in messages; `conn` is the session's. */
+struct bgw_native_door { /* immutable */
+    /* Before the session takes it; `first`: the session has none yet. NULL: go on. */
+    const struct bgw_native_no *(*admit)(void *conn, const struct bgw_claims *claims, bool first);
+    /* After a first one that was let in: is the session authenticated now? */
+    void (*admitted)(void *conn, const struct bgw_claims *claims);
+    void (*refused)(void *conn, const char *code); /* a token that did not verify */
+};
+
 struct bgw_native { /* shard thread only; borrows */
     struct bgw_shard *shard;
+    const struct bgw_native_door *door; /* NULL: every good token may be used */
     const struct bgw_auth *auth;
     const struct bgw_feed *feeds;
     size_t feed_count;
@@ -33,13 +49,10 @@ enum bgw_native_result {
                         again later */
 };
 
-/* Largest message taken before authentication; hello may have twice that. */
-#define BGW_NATIVE_EARLY_MAX 16384u
-
 /* One whole text message into calls of bgw_session_*. Every message gets an answer. */
 enum bgw_native_result bgw_native_command(const struct bgw_native *n, struct bgw_session *session,
                                           struct bgw_slice message, struct bgw_now now);
-/* True if the message may be a hello: it decides which size is allowed before authentication. */
+/* True if the message may be a hello, which may be longer than others before authentication. */
 bool bgw_native_is_hello(struct bgw_slice message);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-#define TEXT_MAX 65536u  /* decoded strings of one command: never more than the message */
+#define TEXT_MIN 65536u  /* decoded strings of one command: never more than the message; grows with it */
 #define SINCE_MAX 4000u  /* versions of one command */
 #define INDEX_SIZE 2048u /* power of two above BGW_JSON_MEMBERS_MAX */
 
@@ -22,8 +22,8 @@ struct bgw_native_scratch { /* shard thread only */
     struct bgw_sub_key keys[BGW_NATIVE_KEYS_MAX];
     struct bgw_since since[SINCE_MAX];
     size_t since_count;
-    char text[TEXT_MAX];
-    size_t text_len;
+    char *text;
+    size_t text_len, text_cap;
     /* members of `since` by name: position + 1, 0 empty */
     struct bgw_json since_values[BGW_JSON_MEMBERS_MAX];
     struct bgw_slice since_names[BGW_JSON_MEMBERS_MAX];
@@ -43,13 +43,32 @@ struct command {
 
 typedef enum bgw_native_result (*command_fn)(struct command *c);
 
+/* Before a command is read: nothing points into it then. */
+static bool text_reserve(struct bgw_native_scratch *s, size_t cap)
+{
+    if (cap <= s->text_cap)
+        return true;
+    char *text = malloc(cap);
+    if (!text)
+        return false;
+    free(s->text);
+    s->text = text;
+    s->text_cap = cap;
+    return true;
+}
+
 struct bgw_native_scratch *bgw_native_scratch_create(void)
 {
-    return calloc(1, sizeof(struct bgw_native_scratch));
+    struct bgw_native_scratch *s = calloc(1, sizeof(*s));
+    if (s && !text_reserve(s, TEXT_MIN))
+        bgw_native_scratch_destroy(&s);
+    return s;
 }
 
 void bgw_native_scratch_destroy(struct bgw_native_scratch **scratch)
 {
+    if (*scratch)
+        free((*scratch)->text);
     free(*scratch);
     *scratch = NULL;
 }
@@ -81,7 +100,7 @@ static bool take_text(struct bgw_native_scratch *s, const struct bgw_json *value
         *out = value->raw;
         return true;
     }
-    if (bgw_json_string(value, s->text + s->text_len, sizeof(s->text) - s->text_len, &len) !=
+    if (bgw_json_string(value, s->text + s->text_len, s->text_cap - s->text_len, &len) !=
         BGW_OK)
         return false;
     *out = bgw_slice_of(s->text + s->text_len, len);
@@ -280,26 +299,56 @@ static bool read_token(struct command *c, struct bgw_claims *claims, enum bgw_au
     return true;
 }
 
-static enum bgw_native_result on_hello(struct command *c)
+static const struct bgw_native_no *admit(struct command *c, const struct bgw_claims *claims)
 {
-    struct bgw_claims claims;
-    enum bgw_auth_result result;
+    const struct bgw_native_door *door = c->n->door;
+    bool first = !bgw_session_authenticated(c->session);
+    return door ? door->admit(bgw_session_conn(c->session), claims, first) : NULL;
+}
+
+static void tell_refused(struct command *c, enum bgw_auth_result result)
+{
+    if (c->n->door)
+        c->n->door->refused(bgw_session_conn(c->session), bgw_auth_code(result));
+}
+
+/* claims NULL: no token came, and none is needed any more. */
+static void say_hello(struct command *c, const struct bgw_claims *claims)
+{
     struct bgw_json value;
     struct bgw_slice resume = {NULL, 0};
-    bool given = read_token(c, &claims, &result);
-    if (given && result == BGW_AUTH_PENDING)
-        return BGW_NATIVE_WAIT;
-    if (!given && !bgw_session_authenticated(c->session))
-        result = BGW_AUTH_MISSING;
-    if (result != BGW_AUTH_OK) {
-        bgw_session_bye(c->n->shard, c->session, 3500, 0, bgw_auth_code(result));
-        return BGW_NATIVE_DONE;
+    bool first = !bgw_session_authenticated(c->session);
+    const struct bgw_native_no *no = claims ? admit(c, claims) : NULL;
+    if (no) {
+        bgw_session_bye(c->n->shard, c->session, no->close_code, 0, no->code);
+        return;
     }
     /* a resume token that is no string is a bad one: the shard ignores and counts it */
     if (bgw_json_member(&c->root, "resume", &value) && value.type != BGW_JSON_NULL &&
         !take_text(c->n->scratch, &value, &resume))
         resume = BGW_SLICE("?");
-    bgw_session_hello(c->n->shard, c->session, given ? &claims : NULL, resume, c->now);
+    bgw_session_hello(c->n->shard, c->session, claims, resume, c->now);
+    if (first && claims && c->n->door)
+        c->n->door->admitted(bgw_session_conn(c->session), claims);
+}
+
+static enum bgw_native_result on_hello(struct command *c)
+{
+    struct bgw_claims claims;
+    enum bgw_auth_result result;
+    bool given = read_token(c, &claims, &result);
+    if (given && result == BGW_AUTH_PENDING)
+        return BGW_NATIVE_WAIT;
+    if (given && result != BGW_AUTH_OK)
+        tell_refused(c, result);
+    if (!given && !bgw_session_authenticated(c->session))
+        result = BGW_AUTH_MISSING;
+    if (result != BGW_AUTH_OK) {
+        bgw_session_bye(c->n->shard, c->session, result == BGW_AUTH_REVOKED ? 3510 : 3500, 0,
+                        bgw_auth_code(result));
+        return BGW_NATIVE_DONE;
+    }
+    say_hello(c, given ? &claims : NULL);
     if (given)
         bgw_claims_deinit(&claims);
     return BGW_NATIVE_DONE;
@@ -316,11 +365,15 @@ static enum bgw_native_result on_auth(struct command *c)
     if (result == BGW_AUTH_PENDING)
         return BGW_NATIVE_WAIT;
     if (result != BGW_AUTH_OK) {
-        bgw_session_err(c->n->shard, c->session, true, c->id, bgw_auth_code(result),
-                        bgw_auth_sentence(result), true);
-        return BGW_NATIVE_DONE;
+        if (result != BGW_AUTH_MISSING)
+            tell_refused(c, result);
+        return refuse(c, bgw_auth_code(result), bgw_auth_sentence(result));
     }
-    bgw_session_refresh(c->n->shard, c->session, c->id, &claims);
+    const struct bgw_native_no *no = admit(c, &claims);
+    if (no) /* the token that it has stays */
+        (void)refuse(c, no->code, no->sentence);
+    else
+        bgw_session_refresh(c->n->shard, c->session, c->id, &claims);
     bgw_claims_deinit(&claims);
     return BGW_NATIVE_DONE;
 }
@@ -429,6 +482,8 @@ enum bgw_native_result bgw_native_command(const struct bgw_native *n, struct bgw
     struct bgw_json id, op;
     n->scratch->text_len = 0;
     n->scratch->since_count = 0;
+    if (!text_reserve(n->scratch, message.len))
+        return refuse(&c, "too_large", "there is no memory for a command of this size now");
     enum bgw_status status = bgw_json_parse(message, &c.root);
     if (status != BGW_OK || c.root.type != BGW_JSON_OBJECT) {
         bgw_metric_add(BGW_M_COMMANDS_UNKNOWN, 1);

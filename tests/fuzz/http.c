@@ -17,7 +17,8 @@
 static struct bgw_http_reader *read_in_pieces(struct bgw_slice bytes, size_t body_max, uint32_t seed, bool whole,
                                               enum bgw_http_progress *progress, size_t *used)
 {
-    struct bgw_http_reader *r = bgw_http_reader_create(body_max);
+    const struct bgw_http_limits limits = {32768, body_max};
+    struct bgw_http_reader *r = bgw_http_reader_create(&limits);
     FUZZ_CHECK(r);
     *progress = BGW_HTTP_MORE;
     *used = 0;

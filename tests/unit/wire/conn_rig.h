@@ -44,8 +44,9 @@ static inline void pass(int64_t ms)
 struct bgw_socket {
     char sent[300000];
     size_t sent_len;
-    bool full, buffered, paused, finished, aborted;
+    bool full, buffered, paused, finished, aborted, verified;
     unsigned sends;
+    struct bgw_addr peer;
 };
 
 static struct bgw_socket sock;
@@ -78,12 +79,24 @@ void bgw_socket_abort(struct bgw_socket *s)
     s->aborted = true;
 }
 
+const struct bgw_addr *bgw_socket_peer(const struct bgw_socket *s)
+{
+    return &s->peer;
+}
+bool bgw_socket_peer_verified(const struct bgw_socket *s)
+{
+    return s->verified;
+}
+
 /* ---- the shard: one session ---- */
 
 struct bgw_session {
     void *conn;
-    bool open, authenticated, choked, bye_on_ping;
-    unsigned pings, opened, closed, writable, pongs;
+    bool open, authenticated, choked, bye_on_ping, spent;
+    bool deaf; /* takes no hello */
+    unsigned pings, opened, closed, writable, pongs, charged, refreshed;
+    char err[64]; /* the last one's code */
+    struct bgw_claims claims;
 };
 
 static struct bgw_session session;
@@ -98,6 +111,8 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
     session.open = true;
     session.opened++;
     session.authenticated = claims != NULL;
+    if (claims)
+        session.claims = *claims;
     *out = &session;
     return BGW_OK;
 }
@@ -143,6 +158,25 @@ void bgw_session_on_writable(struct bgw_shard *s, struct bgw_session *session_, 
     (void)s, (void)session_, (void)at;
     session.writable++;
 }
+void bgw_session_holder(const struct bgw_session *session_, struct bgw_holder *out)
+{
+    CHECK(session_->authenticated);
+    *out = (struct bgw_holder){.subject_hash = session_->claims.subject_hash,
+                               .jti_hash = session_->claims.jti_hash,
+                               .tenant = bgw_slice_str(session_->claims.tenant)};
+}
+uint64_t bgw_session_conn_id(const struct bgw_session *session_)
+{
+    (void)session_;
+    return 77;
+}
+bool bgw_session_may_command(struct bgw_shard *s, struct bgw_session *session_, int64_t *wait_ms)
+{
+    (void)s;
+    session_->charged++;
+    *wait_ms = 100;
+    return !session_->spent;
+}
 bool bgw_session_authenticated(const struct bgw_session *session_)
 {
     return session_->authenticated;
@@ -178,8 +212,12 @@ void bgw_session_ping(struct bgw_shard *s, struct bgw_session *session_, uint64_
 void bgw_session_hello(struct bgw_shard *s, struct bgw_session *session_,
                        const struct bgw_claims *claims, struct bgw_slice resume, struct bgw_now at)
 {
-    (void)s, (void)claims, (void)resume, (void)at;
+    (void)s, (void)resume, (void)at;
+    if (session_->deaf)
+        return;
     session_->authenticated = true;
+    if (claims)
+        session_->claims = *claims;
 }
 void bgw_session_sub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
                      struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
@@ -194,7 +232,8 @@ void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *session_, uint64
 void bgw_session_refresh(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
                          const struct bgw_claims *claims)
 {
-    (void)s, (void)session_, (void)id, (void)claims;
+    (void)s, (void)id, (void)claims;
+    session_->refreshed++;
 }
 void bgw_session_rate(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
                       int64_t millihz, int64_t bytes_s)
@@ -212,19 +251,22 @@ void bgw_session_repair(struct bgw_shard *s, struct bgw_session *session_, uint6
 void bgw_session_err(struct bgw_shard *s, struct bgw_session *session_, bool has_id, uint64_t id,
                      const char *code, const char *text, bool strike)
 {
-    (void)s, (void)session_, (void)has_id, (void)id, (void)code, (void)text, (void)strike;
+    (void)s, (void)has_id, (void)id, (void)text, (void)strike;
+    snprintf(session_->err, sizeof(session_->err), "%s", code);
 }
 
 /* ---- the token's key, which may have to be fetched ---- */
 
 static unsigned key_pending; /* how many checks say so */
 static enum bgw_auth_result verdict;
+static struct bgw_claims verified_claims; /* what a good token says */
+static bool grants_all;
 
 enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_slice token,
                                      struct bgw_now at, struct bgw_claims *claims)
 {
     (void)auth, (void)token, (void)at;
-    memset(claims, 0, sizeof(*claims));
+    *claims = verified_claims;
     if (key_pending) {
         key_pending--;
         return BGW_AUTH_PENDING;
@@ -233,7 +275,7 @@ enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_sli
 }
 const char *bgw_auth_code(enum bgw_auth_result r)
 {
-    return r == BGW_AUTH_MISSING ? "token_missing" : "bad_signature";
+    return r == BGW_AUTH_MISSING ? "token_missing" : r == BGW_AUTH_REVOKED ? "revoked" : "bad_signature";
 }
 const char *bgw_auth_sentence(enum bgw_auth_result r)
 {
@@ -243,15 +285,32 @@ void bgw_claims_deinit(struct bgw_claims *c)
 {
     (void)c;
 }
+bool bgw_grants_all(const struct bgw_grants *g)
+{
+    (void)g;
+    return grants_all;
+}
 void bgw_auth_sha1(struct bgw_slice bytes, uint8_t out[20])
 {
     (void)bytes;
     memset(out, 0, 20);
 }
 
+/* ---- the audit log: the last events ---- */
+
+static struct bgw_audit_event events[16];
+static size_t event_count;
+
+void bgw_audit_put(struct bgw_audit *a, const struct bgw_audit_event *e)
+{
+    CHECK(a != NULL);
+    events[event_count++ % 16] = *e;
+}
+
 /* ---- the test's side ---- */
 
 static struct bgw_config config;
+static struct bgw_policy policy;
 static struct bgw_feed feed;
 static void *conn;
 
@@ -261,6 +320,37 @@ static void health(void *arg, struct bgw_health *out)
     *out = (struct bgw_health){.ready = true};
 }
 
+/* The defaults, as config.def has them. */
+static void make_policy(void)
+{
+    bgw_nets_release(policy.trusted_proxies);
+    memset(&policy, 0, sizeof(policy));
+    atomic_init(&policy.refs, 1);
+    policy.handshakes_per_s = 2000;
+    policy.storm_spread_s = 10;
+    policy.origins = (char *)(uintptr_t)"https://app.example.com";
+    policy.header_ms = policy.auth_ms = 5000;
+    policy.idle_ms = 60000;
+    policy.header_bytes_max = 32768;
+    policy.body_bytes_max = 65536;
+    policy.message_bytes_max = 65536;
+    policy.early_message_bytes_max = 16384;
+    policy.fragments_max = 1000;
+}
+
+static inline void trust(const char *nets)
+{
+    bgw_nets_release(policy.trusted_proxies);
+    CHECK(bgw_nets_parse(&policy.trusted_proxies, nets, NULL) == BGW_OK);
+}
+
+/* The program's end is one of its tests: nothing may be left. */
+__attribute__((destructor)) static void drop_policy(void)
+{
+    bgw_nets_release(policy.trusted_proxies);
+    policy.trusted_proxies = NULL;
+}
+
 static void open_conn(void)
 {
     bgw_hash_init();
@@ -268,20 +358,21 @@ static void open_conn(void)
     memset(&session, 0, sizeof(session));
     memset(&host, 0, sizeof(host));
     key_pending = 0;
+    event_count = 0;
+    grants_all = false;
     verdict = BGW_AUTH_OK;
+    memset(&verified_claims, 0, sizeof(verified_claims));
+    make_policy();
     now = (struct bgw_now){5000, 1700000000000};
     bgw_wheel_init(&wheel, now.mono_ms);
-    config.origins = "https://app.example.com";
     config.web_root = "";
     bgw_feed_balance_init(&feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
     bgw_conn_host_init(&host, 10);
     host.api = (struct bgw_api){.config = &config, .version = "1", .health = health};
     host.native = (struct bgw_native){
         .feeds = &feed, .feed_count = 1, .scratch = bgw_native_scratch_create()};
-    host.header_ms = 5000;
-    host.idle_ms = 60000;
+    host.policy = &policy;
     host.close_ms = 5000;
-    host.key_wait_ms = 5000;
     host.key_retry_ms = 50;
     host.sessions_max = 5;
     conn = bgw_conn_opened(&host, &sock, "test");

@@ -11,7 +11,7 @@
 
 static struct bgw_http_reader *read_request(const char *target, const char *host, const char *more)
 {
-    struct bgw_http_reader *r = bgw_http_reader_create(0);
+    struct bgw_http_reader *r = bgw_http_reader_create(&(struct bgw_http_limits){32768, 0});
     struct bgw_buf b;
     size_t used;
     bgw_buf_init(&b, 1 << 20);

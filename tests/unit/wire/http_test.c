@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+static const struct bgw_http_limits usual = {32768, 65536};
+
 struct outcome {
     enum bgw_http_progress progress;
     enum bgw_refusal refusal;
@@ -33,7 +35,7 @@ static struct outcome feed(struct bgw_http_reader *r, struct bgw_slice text, siz
 
 static enum bgw_refusal refusal_of(struct bgw_slice text, size_t step)
 {
-    struct bgw_http_reader *r = bgw_http_reader_create(65536);
+    struct bgw_http_reader *r = bgw_http_reader_create(&usual);
     struct outcome o = feed(r, text, step);
     if (o.progress != BGW_HTTP_REFUSED)
         o.refusal = BGW_REFUSAL_NONE;
@@ -88,6 +90,9 @@ static const struct {
     {"upgrade to a list",
      "GET / HTTP/1.1\r\n" H "Upgrade: websocket, h2c\r\nConnection: Upgrade\r\n\r\n",
      BGW_REFUSAL_BAD_UPGRADE},
+    {"upgrade twice", "GET / HTTP/1.1\r\n" H UP "Upgrade: websocket\r\n\r\n", BGW_REFUSAL_BAD_UPGRADE},
+    {"upgrade to a version", "GET / HTTP/1.1\r\n" H "Upgrade: websocket/13\r\nConnection: Upgrade\r\n\r\n",
+     BGW_REFUSAL_BAD_UPGRADE},
     {"upgrade without connection", "GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n",
      BGW_REFUSAL_BAD_UPGRADE},
     {"upgrade with POST", "POST / HTTP/1.1\r\n" H UP "\r\n", BGW_REFUSAL_BAD_UPGRADE},
@@ -108,6 +113,36 @@ static const struct {
      BGW_REFUSAL_BAD_FRAMING},
     {"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
      BGW_REFUSAL_BAD_FRAMING},
+    {"two lengths that differ", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a list of lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\nabc", BGW_REFUSAL_BAD_FRAMING},
+    {"a length in two words", "POST / HTTP/1.1\r\n" H "Content-Length: 1 2\r\n\r\nabc", BGW_REFUSAL_BAD_FRAMING},
+    {"a length of nothing", "POST / HTTP/1.1\r\n" H "Content-Length:\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
+    {"a length in hexadecimal", "POST / HTTP/1.1\r\n" H "Content-Length: 0x3\r\n\r\nabc",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"chunked twice in a list", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"chunked in two lines",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"identity", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
+    {"chunked with a parameter", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"chunked behind a control character", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b" "chunked\r\n\r\n",
+     BGW_REFUSAL_BAD_HEADER},
+    {"a folded coding", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n chunked\r\n\r\n", BGW_REFUSAL_BAD_HEADER},
+    {"a space before a coding's colon", "POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n",
+     BGW_REFUSAL_BAD_HEADER},
+    {"chunked in capitals", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n",
+     BGW_REFUSAL_NONE},
+    {"a chunk size that is none", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nx\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a chunk size of 65 bits", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a chunk with a bare LF", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
+     BGW_REFUSAL_BAD_FRAMING},
+    {"a chunk that is longer than it says",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", BGW_REFUSAL_BAD_FRAMING},
     {"a signed length", "POST / HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc",
      BGW_REFUSAL_BAD_FRAMING},
     {"a negative length", "POST / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n",
@@ -128,7 +163,7 @@ static const struct {
     {"a body above the cap", "POST / HTTP/1.1\r\n" H "Content-Length: 65537\r\n\r\n",
      BGW_REFUSAL_BODY_TOO_LARGE},
     {"a chunk above the cap",
-     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffff0\r\n", BGW_REFUSAL_NONE},
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffff0\r\n", BGW_REFUSAL_BODY_TOO_LARGE},
     {"two spaces before the target", "GET  / HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
     {"two spaces behind the target", "GET /  HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
     {"a tab in the line", "GET\t/ HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_REQUEST_LINE},
@@ -140,6 +175,22 @@ static const struct {
     {"a quote", "GET /a\"b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an angle bracket", "GET /a<b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"a backslash", "GET /a\\b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"the other bracket", "GET /a>b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"a circumflex", "GET /a^b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"a backtick", "GET /a`b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"a brace", "GET /a{b} HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"a bar", "GET /a|b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"a fragment in the query", "GET /a?b#c HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an escape at the end", "GET /a% HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an escape of another kind", "GET /%u0041 HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an encoded line end", "GET /a%0d%0aX:%20b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an encoded DEL", "GET /%7f HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"a double escape", "GET /%252e%252e/a HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_NONE},
+    {"an absolute target without path", "GET http://a HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an absolute target with a user", "GET http://u@a/ HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an absolute target with another port", "GET http://a:81/ HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an absolute target without host", "GET http:///b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
+    {"an authority with GET", "GET a:80 HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an encoded backslash", "GET /a%5cb HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an encoded slash", "GET /a%2Fb HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an encoded NUL", "GET /a%00b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
@@ -217,7 +268,7 @@ TEST(limits_hold_to_the_byte)
     CHECK(refusal_of(many(&b, "GET /", "a", 300000, " HTTP/1.1\r\n" H "\r\n"), 4096) ==
           BGW_REFUSAL_TARGET_TOO_LONG);
     bgw_buf_deinit(&b);
-    size_t block = BGW_HTTP_HEADERS_MAX - strlen(H "X: \r\n\r\n");
+    size_t block = usual.header_bytes_max - strlen(H "X: \r\n\r\n");
     CHECK(refusal_of(many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", block, "\r\n\r\n"), 999) ==
           BGW_REFUSAL_NONE);
     bgw_buf_deinit(&b);
@@ -238,6 +289,51 @@ TEST(limits_hold_to_the_byte)
     bgw_buf_deinit(&b);
 }
 
+static enum bgw_refusal refusal_within(struct bgw_slice text, size_t header_max, size_t body_max)
+{
+    const struct bgw_http_limits limits = {header_max, body_max};
+    struct bgw_http_reader *r = bgw_http_reader_create(&limits);
+    struct outcome o = feed(r, text, 1000);
+    bgw_http_reader_destroy(&r);
+    return o.progress == BGW_HTTP_REFUSED ? o.refusal : BGW_REFUSAL_NONE;
+}
+
+TEST(configured_limits_hold_to_the_byte_too)
+{
+    static const size_t blocks[] = {1024, 32768, 65536, 131072};
+    struct bgw_buf b;
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++) {
+        size_t rest = blocks[i] - strlen(H "X: \r\n\r\n");
+        CHECK(refusal_within(many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", rest, "\r\n\r\n"), blocks[i], 0) ==
+              BGW_REFUSAL_NONE);
+        bgw_buf_deinit(&b);
+        CHECK(refusal_within(many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", rest + 1, "\r\n\r\n"), blocks[i], 0) ==
+              BGW_REFUSAL_HEADERS_TOO_LARGE);
+        bgw_buf_deinit(&b);
+    }
+    struct bgw_slice three = BGW_SLICE("POST / HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc");
+    struct bgw_slice chunks = BGW_SLICE("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+                                        "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+    for (size_t max = 0; max < 5; max++) {
+        CHECK(refusal_within(three, 1024, max) == (max < 3 ? BGW_REFUSAL_BODY_TOO_LARGE : BGW_REFUSAL_NONE));
+        CHECK(refusal_within(chunks, 1024, max) == (max < 3 ? BGW_REFUSAL_BODY_TOO_LARGE : BGW_REFUSAL_NONE));
+    }
+}
+
+TEST(a_header_longer_than_64_kib_is_read_whole)
+{
+    const struct bgw_http_limits limits = {131072, 0};
+    struct bgw_http_reader *r = bgw_http_reader_create(&limits);
+    struct bgw_buf b;
+    CHECK(feed(r, many(&b, "GET / HTTP/1.1\r\n" H "X: ", "b", 70000, "c\r\nY: d\r\n\r\n"), 16384).progress == BGW_HTTP_DONE);
+    struct bgw_slice x = bgw_http_header(bgw_http_reader_request(r), "x", 0);
+    CHECK_EQ_I64(x.len, 70001);
+    CHECK(x.data && x.data[70000] == 'c');
+    CHECK_SLICE(bgw_http_header(bgw_http_reader_request(r), "y", 0), "d");
+    bgw_buf_deinit(&b);
+    bgw_http_reader_destroy(&r);
+}
+
 TEST(a_request_ends_where_the_next_begins)
 {
     static const struct {
@@ -253,7 +349,7 @@ TEST(a_request_ends_where_the_next_begins)
         for (size_t step = 1; step < 200; step += 13) {
             char text[512];
             snprintf(text, sizeof(text), "%s%s", pairs[i].first, pairs[i].second);
-            struct bgw_http_reader *r = bgw_http_reader_create(65536);
+            struct bgw_http_reader *r = bgw_http_reader_create(&usual);
             struct outcome o = feed(r, bgw_slice_str(text), step);
             CHECK(o.progress == BGW_HTTP_DONE);
             CHECK_EQ_I64(o.used, strlen(pairs[i].first));
@@ -264,7 +360,7 @@ TEST(a_request_ends_where_the_next_begins)
 
 TEST(a_request_tells_what_it_said)
 {
-    struct bgw_http_reader *r = bgw_http_reader_create(65536);
+    struct bgw_http_reader *r = bgw_http_reader_create(&usual);
     struct outcome o = feed(
         r,
         BGW_SLICE(
@@ -308,7 +404,7 @@ TEST(keep_alive_follows_version_and_connection)
         {"GET / HTTP/1.0\r\n" H "Connection: keep-alive\r\n\r\n", false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        struct bgw_http_reader *r = bgw_http_reader_create(0);
+        struct bgw_http_reader *r = bgw_http_reader_create(&usual);
         CHECK(feed(r, bgw_slice_str(cases[i].text), 5).progress == BGW_HTTP_DONE);
         CHECK(bgw_http_reader_request(r)->keep_alive == cases[i].keep);
         bgw_http_reader_destroy(&r);

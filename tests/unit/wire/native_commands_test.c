@@ -55,6 +55,10 @@ static void say_keys(const char *what, uint64_t id, struct bgw_slice feed,
     say("%s %llu %.*s%s", what, (unsigned long long)id, (int)feed.len, feed.data, text);
 }
 
+void *bgw_session_conn(const struct bgw_session *s)
+{
+    return (void *)(uintptr_t)s;
+}
 bool bgw_session_authenticated(const struct bgw_session *s)
 {
     return s->authenticated;
@@ -307,6 +311,76 @@ TEST(hello_opens_with_a_good_token_and_ends_with_a_bad_one)
     CHECK_EQ_STR(run_str("{\"op\":\"hello\",\"resume\":\"r2\",\"client\":\"console/1.2\"}"),
                  "hello - resume=r2");
     CHECK_EQ_STR(run_str("{\"op\":\"hello\",\"resume\":5}"), "hello - resume=?");
+    teardown();
+}
+
+/* ---- the connection's word about tokens ---- */
+
+static const struct bgw_native_no *answer; /* of the next admit */
+static char told[256];                     /* what the connection heard, in order */
+
+static const struct bgw_native_no *admit(void *conn, const struct bgw_claims *claims, bool first)
+{
+    CHECK(conn == &session);
+    snprintf(told + strlen(told), sizeof(told) - strlen(told), "admit %s%s;", claims->tenant, first ? " first" : "");
+    return answer;
+}
+static void admitted(void *conn, const struct bgw_claims *claims)
+{
+    CHECK(conn == &session);
+    snprintf(told + strlen(told), sizeof(told) - strlen(told), "admitted %s;", claims->tenant);
+}
+static void refused(void *conn, const char *code)
+{
+    CHECK(conn == &session);
+    snprintf(told + strlen(told), sizeof(told) - strlen(told), "refused %s;", code);
+}
+
+TEST(the_connection_is_asked_about_every_good_token_and_told_of_every_bad_one)
+{
+    static const struct bgw_native_door door = {admit, admitted, refused};
+    static const struct bgw_native_no no = {3504, "connection_limit", "there are too many"};
+    static const char good[] = "{\"sub\":\"u\",\"exp\":2000,\"tenant\":\"t1\",\"scope\":\"accounts.read.all\"}";
+    static const char old[] = "{\"sub\":\"u\",\"exp\":999,\"tenant\":\"t1\",\"scope\":\"accounts.read.all\"}";
+    setup(false);
+    native.door = &door;
+    answer = NULL;
+    told[0] = '\0';
+    CHECK_EQ_STR(hello_with(good), "hello t1 resume=r1");
+    CHECK_EQ_STR(told, "admit t1 first;admitted t1;");
+    told[0] = '\0';
+    CHECK_EQ_STR(hello_with(old), "bye 3500 token_expired");
+    CHECK_EQ_STR(told, "refused token_expired;");
+    told[0] = '\0';
+    CHECK_EQ_STR(run_str("{\"op\":\"hello\"}"), "bye 3500 token_missing");
+    CHECK_EQ_STR(told, "");
+    answer = &no;
+    CHECK_EQ_STR(hello_with(good), "bye 3504 connection_limit");
+    CHECK_EQ_STR(told, "admit t1 first;");
+    session.authenticated = true;
+    told[0] = '\0';
+    CHECK_EQ_STR(run_str("{\"op\":\"auth\",\"id\":3,\"token\":\"x\"}"), "err 3 token_malformed");
+    CHECK_EQ_STR(run_str("{\"op\":\"auth\",\"id\":3}"), "err 3 token_missing");
+    CHECK_EQ_STR(told, "refused token_malformed;");
+    teardown();
+}
+
+TEST(the_room_for_decoded_text_grows_with_the_message)
+{
+    struct bgw_buf message;
+    setup(true);
+    bgw_buf_init(&message, 1 << 20);
+    bgw_buf_append_str(&message, "{\"op\":\"sub\",\"id\":1,\"keys\":[");
+    for (int i = 0; i < 1000; i++) {
+        bgw_buf_append_str(&message, i ? ",\"\\u0041" : "\"\\u0041");
+        for (int k = 0; k < 800; k++)
+            bgw_buf_append_byte(&message, 'k');
+        bgw_buf_append_str(&message, "\"");
+    }
+    bgw_buf_append_str(&message, "]}");
+    CHECK(!message.failed && message.len > 800000);
+    CHECK(strncmp(run(bgw_buf_slice(&message)), "sub 1 balance Ak", 16) == 0);
+    bgw_buf_deinit(&message);
     teardown();
 }
 

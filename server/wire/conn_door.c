@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_door: who may come in: the budget of upgrades, the client's address behind a proxy, the
+ * quotas of address, subject and tenant, and staff's certificates. Hides how a place is taken and
+ * that it is given back. Called by conn and conn_ws on the shard's thread. Invariant: a connection
+ * that is `counted` has its session's two places, and gives back exactly those, once.
+ */
+#include "conn_private.h"
+
+#include "forwarded.h"
+
+#include "bgw/assert.h"
+#include "bgw/hash.h"
+#include "bgw/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GOLDEN 2654435769u /* multiples of the golden ratio fill any window evenly, however many come */
+
+/* ---- the budget of upgrades ---- */
+
+static bool spend(struct bgw_conn_budget *b, int64_t per_s, int64_t now_ms)
+{
+    int64_t full = per_s * 1000;
+    if (now_ms > b->at_ms) {
+        int64_t elapsed_ms = now_ms - b->at_ms < 1000 ? now_ms - b->at_ms : 1000;
+        b->thousandths += elapsed_ms * per_s;
+        b->at_ms = now_ms;
+    }
+    if (b->thousandths > full) /* a smaller policy than before, too */
+        b->thousandths = full;
+    if (b->thousandths < 1000)
+        return false;
+    b->thousandths -= 1000;
+    return true;
+}
+
+void conn_door_retry_after(struct bgw_conn_host *h, char out[40])
+{
+    uint64_t spread_s = h->policy->storm_spread_s > 0 ? (uint64_t)h->policy->storm_spread_s : 1;
+    uint64_t turn = (uint32_t)(h->sent_away++ * GOLDEN);
+    snprintf(out, 40, "Retry-After: %llu\r\n", (unsigned long long)(1 + (turn * spread_s >> 32)));
+}
+
+/* ---- the client behind a proxy ---- */
+
+const struct bgw_addr *conn_door_client(const struct bgw_conn *c)
+{
+    return c->client ? &c->client->addr : bgw_socket_peer(c->sock);
+}
+
+static void give_address(struct bgw_conn *c)
+{
+    if (c->client && c->client->counted)
+        bgw_quota_give(c->host->quota, BGW_QUOTA_ADDRESS, bgw_addr_line(&c->client->addr));
+    free(c->client);
+    c->client = NULL;
+}
+
+/* The transport has counted its peers; a proxy it does not count, for it speaks for many. */
+static enum bgw_refusal take_address(struct bgw_conn *c, const struct bgw_addr *addr)
+{
+    struct bgw_conn_host *h = c->host;
+    c->client = calloc(1, sizeof(*c->client));
+    if (!c->client)
+        return BGW_REFUSAL_INTERNAL;
+    c->client->addr = *addr;
+    if (!h->quota || !bgw_addr_known(addr) || bgw_nets_contain(h->policy->trusted_proxies, addr))
+        return BGW_REFUSAL_NONE;
+    return bgw_quota_take(h->quota, BGW_QUOTA_ADDRESS, bgw_addr_line(addr), h->policy->per_address_max,
+                          &c->client->counted)
+               ? BGW_REFUSAL_NONE
+               : BGW_REFUSAL_ADDRESS_LIMIT;
+}
+
+enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_request *r)
+{
+    const struct bgw_policy *p = c->host->policy;
+    struct bgw_addr client;
+    BGW_ASSERT(!c->client);
+    if (!spend(&c->host->budget, p->handshakes_per_s, conn_now(c).mono_ms))
+        return BGW_REFUSAL_BUDGET;
+    /* the peer, not the neighbour: who was named by a PROXY header is believed only if it is a proxy of ours too */
+    if (!bgw_nets_contain(p->trusted_proxies, bgw_socket_peer(c->sock)))
+        return BGW_REFUSAL_NONE;
+    switch (bgw_forwarded_client(r, p->trusted_proxies, &client)) {
+    case BGW_FORWARDED_BAD:
+        return BGW_REFUSAL_BAD_FORWARDED;
+    case BGW_FORWARDED_CLIENT:
+    case BGW_FORWARDED_UNKNOWN:
+        return take_address(c, &client);
+    default:
+        return BGW_REFUSAL_NONE;
+    }
+}
+
+void conn_door_closed(struct bgw_conn *c)
+{
+    give_address(c);
+}
+
+/* ---- subject and tenant ---- */
+
+/* Subjects of different tenants are different people. */
+static uint64_t subject_key(uint64_t subject_hash, struct bgw_slice tenant)
+{
+    return bgw_hash_fnv64(subject_hash, tenant);
+}
+
+static uint64_t tenant_key(struct bgw_slice tenant)
+{
+    return bgw_hash_fnv64(BGW_FNV64_INIT, tenant);
+}
+
+static void give_places(struct bgw_conn *c, uint64_t subject_hash, struct bgw_slice tenant)
+{
+    if (!c->counted)
+        return;
+    c->counted = false;
+    bgw_quota_give(c->host->quota, BGW_QUOTA_SUBJECT, subject_key(subject_hash, tenant));
+    bgw_quota_give(c->host->quota, BGW_QUOTA_TENANT, tenant_key(tenant));
+}
+
+bool conn_door_take(struct bgw_conn *c, const struct bgw_claims *claims)
+{
+    const struct bgw_policy *p = c->host->policy;
+    struct bgw_quota *q = c->host->quota;
+    struct bgw_slice tenant = bgw_slice_str(claims->tenant);
+    uint64_t subject = subject_key(claims->subject_hash, tenant);
+    bool subject_taken = false, tenant_taken = false;
+    BGW_ASSERT(!c->counted);
+    if (!q)
+        return true;
+    if (!bgw_quota_take(q, BGW_QUOTA_SUBJECT, subject, p->per_subject_max, &subject_taken)) {
+        bgw_metric_add(BGW_M_LIMITED_SUBJECT, 1);
+        return false;
+    }
+    bool room = bgw_quota_take(q, BGW_QUOTA_TENANT, tenant_key(tenant), p->per_tenant_max, &tenant_taken);
+    c->counted = subject_taken && tenant_taken;
+    if (!c->counted && subject_taken)
+        bgw_quota_give(q, BGW_QUOTA_SUBJECT, subject);
+    if (!c->counted && tenant_taken)
+        bgw_quota_give(q, BGW_QUOTA_TENANT, tenant_key(tenant));
+    if (!room)
+        bgw_metric_add(BGW_M_LIMITED_TENANT, 1);
+    return room;
+}
+
+void conn_door_return(struct bgw_conn *c, const struct bgw_claims *claims)
+{
+    give_places(c, claims->subject_hash, bgw_slice_str(claims->tenant));
+}
+
+void conn_door_end(struct bgw_conn *c)
+{
+    struct bgw_holder holder;
+    bgw_session_holder(c->session, &holder);
+    give_places(c, holder.subject_hash, holder.tenant);
+}
+
+/* ---- tokens ---- */
+
+bool conn_door_staff(const struct bgw_conn *c, const struct bgw_claims *claims)
+{
+    if (!c->host->policy->staff_needs_certificate)
+        return true;
+    bool staff = claims->ops_read || bgw_grants_all(claims->grants);
+    return !staff || bgw_socket_peer_verified(c->sock);
+}
+
+static const struct bgw_native_no *admit(void *conn, const struct bgw_claims *claims, bool first)
+{
+    static const struct bgw_native_no no_certificate = {
+        3507, "client_certificate_required", "this token works only together with a client certificate"};
+    static const struct bgw_native_no no_place = {
+        3504, "connection_limit", "there are as many connections of this subject or tenant as allowed"};
+    struct bgw_conn *c = conn;
+    const struct bgw_native_no *no = NULL;
+    if (!conn_door_staff(c, claims))
+        no = &no_certificate;
+    else if (first && !conn_door_take(c, claims))
+        no = &no_place;
+    if (no)
+        conn_audit(c, BGW_AUDIT_REFUSED, claims, no->code);
+    return no;
+}
+
+static void admitted(void *conn, const struct bgw_claims *claims)
+{
+    struct bgw_conn *c = conn;
+    if (bgw_session_authenticated(c->session))
+        conn_audit(c, BGW_AUDIT_SESSION, claims, NULL);
+    else
+        conn_door_return(c, claims);
+}
+
+static void refused(void *conn, const char *code)
+{
+    conn_audit(conn, BGW_AUDIT_REFUSED, NULL, code);
+}
+
+const struct bgw_native_door conn_door_native = {.admit = admit, .admitted = admitted, .refused = refused};
