@@ -36,7 +36,7 @@ static void say_keys(const char *what, uint64_t id, struct bgw_slice feed,
 {
     char text[3000];
     size_t at = 0;
-    for (size_t i = 0; i < count && at < sizeof(text) - 200; i++) {
+    for (size_t i = 0; i < count && at < sizeof(text) - 2000; i++) {
         char part[4] = "";
         bgw_part_text(keys[i].part, part);
         at += (size_t)snprintf(text + at, sizeof(text) - at, " %.*s[%.*s %s%s",

@@ -26,6 +26,8 @@ static struct {
     struct bgw_config config;
     struct bgw_feed feed;
     struct bgw_auth *auth;
+    struct bgw_policy *policy;
+    struct bgw_quota *quota;
     struct bgw_loop *loop; /* the hub's: the test's thread turns it */
     struct bgw_mailbox *commands;
     struct bgw_worker *worker;
@@ -104,6 +106,8 @@ static void start(void)
     struct bgw_auth_config auth = {
         .secret = BGW_SLICE(SECRET), .default_tenant = BGW_SLICE("tnt_demo"), .feed = &t.feed};
     CHECK(bgw_auth_create(&t.auth, &auth, &error) == BGW_OK);
+    CHECK(bgw_policy_create(&t.policy, &t.config, &error) == BGW_OK);
+    CHECK(bgw_quota_create(&t.quota) == BGW_OK);
     CHECK(bgw_loop_create(&t.loop) == BGW_OK);
     CHECK(bgw_mailbox_create(&t.commands, t.loop, sizeof(struct bgw_hub_command), 1024, on_command,
                              NULL) == BGW_OK);
@@ -111,6 +115,8 @@ static void start(void)
                                   .feeds = &t.feed,
                                   .feed_count = 1,
                                   .auth = t.auth,
+                                  .policy = t.policy,
+                                  .quota = t.quota,
                                   .sockets_max = 50,
                                   .hub_commands = t.commands,
                                   .version = "test",
@@ -131,6 +137,8 @@ static void stop(void)
     bgw_mailbox_destroy(&t.commands);
     bgw_loop_destroy(&t.loop);
     bgw_auth_destroy(&t.auth);
+    bgw_policy_release(t.policy);
+    bgw_quota_destroy(&t.quota); /* asserts that every place was given back */
     bgw_config_deinit(&t.config);
 }
 
@@ -345,6 +353,54 @@ TEST(a_drain_says_bye_keeps_health_and_ends_with_the_last_socket)
     client_close(&c);
     client_close(&other);
     bgw_worker_join(t.worker); /* ends by itself */
+    stop();
+}
+
+TEST(another_policy_holds_from_the_next_turn_on_and_its_limits_know_who_is_there)
+{
+    struct bgw_policy *tighter;
+    struct bgw_buf error;
+    start();
+    struct client *first = client_live(), *second = client_live();
+    bgw_buf_init(&error, 1024);
+    t.config.connections_per_subject = 2;
+    t.config.header_bytes_max = 1024;
+    CHECK(bgw_policy_create(&tighter, &t.config, &error) == BGW_OK);
+    bgw_buf_deinit(&error);
+    bgw_worker_set_policy(t.worker, tighter);
+    bgw_policy_release(tighter); /* the worker has its own reference */
+    char request[2000] = "GET /livez HTTP/1.1\r\nHost: a\r\nX: ";
+    memset(request + strlen(request), 'x', 1100);
+    strcat(request, "\r\n\r\n");
+    struct client *probe = NULL;
+    bool refused = false;
+    for (int i = 0; !refused && i < 100; i++) { /* a turn may be under way that the policy missed */
+        probe = client_open();
+        client_ask(probe, request);
+        CHECK(await(probe, "HTTP/1.1 "));
+        refused = contains(probe, "HTTP/1.1 431");
+        client_close(&probe);
+    }
+    CHECK(refused);
+    probe = client_open();
+    client_ask(probe, UPGRADE "\r\n");
+    CHECK(await(probe, "HTTP/1.1 101 "));
+    say_hello(probe);
+    CHECK(await(probe, "{\"ev\":\"bye\",\"code\":3504,"));
+    client_close(&probe);
+    put(2, 250, 2); /* those who were there go on */
+    CHECK(await(first, "\"minor\":\"250\"") && await(second, "\"minor\":\"250\""));
+    client_close(&second);
+    int64_t end = bgw_clock_now().mono_ms + PATIENCE_MS;
+    while (bgw_worker_connections(t.worker) > 1 && bgw_clock_now().mono_ms < end)
+        bgw_loop_turn(t.loop, 5);
+    second = client_open(); /* a place is free again */
+    client_ask(second, UPGRADE "\r\n");
+    CHECK(await(second, "HTTP/1.1 101 "));
+    say_hello(second);
+    CHECK(await(second, "{\"ev\":\"hello\",\"conn\":\""));
+    client_close(&first);
+    client_close(&second);
     stop();
 }
 
