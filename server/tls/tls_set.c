@@ -258,9 +258,9 @@ static bool load_pairs(const struct load *l, char *keys)
         if (!load_pair(l, cert_file, key_file))
             return false;
     }
-    if (keys && next_file(&keys))
-        return refuse(l, "tls_key", "there are more key files than certificate files");
-    return l->set->count > 0 || refuse(l, "tls_cert", "no certificate is named");
+    if (l->set->count == 0)
+        return refuse(l, "tls_cert", "no certificate is named");
+    return !keys || !next_file(&keys) || refuse(l, "tls_key", "there are more key files than certificate files");
 }
 
 static bool load_client_ca(const struct load *l)

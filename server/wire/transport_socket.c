@@ -263,12 +263,11 @@ static void answer_end(struct bgw_socket *s)
 void bgw_socket_on_closed(struct bgw_socket *s)
 {
     struct bgw_transport *t = s->transport;
-    bool ended_by_us = s->doomed;
-    s->doomed = true; /* whatever the callback still asks for is dropped */
-    if (!s->opened)
+    if (!s->opened) /* nobody has been told of it */
         return;
-    if (!ended_by_us)
+    if (!s->doomed)
         answer_end(s);
+    s->doomed = true; /* whatever the callback still asks for is dropped */
     s->opened = false;
     t->count--;
     bgw_metric_add(BGW_M_CONNECTIONS, -1);

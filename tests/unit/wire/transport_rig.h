@@ -160,6 +160,22 @@ static inline void server_close(struct server *s)
         CHECK(condition);                                                                          \
     } while (0)
 
+/* The same, with something to do before each look. */
+#define AWAIT_DOING(s, step, condition)                                                            \
+    do {                                                                                           \
+        int64_t until_ = bgw_clock_now().mono_ms + PATIENCE_MS;                                    \
+        bool met_ = false;                                                                         \
+        for (;;) {                                                                                 \
+            step;                                                                                  \
+            met_ = (condition);                                                                    \
+            if (met_ || bgw_clock_now().mono_ms >= until_)                                         \
+                break;                                                                             \
+            bgw_loop_turn((s)->loop, 2);                                                           \
+        }                                                                                          \
+        if (!met_)                                                                                 \
+            test_fail_(__FILE__, __LINE__, "%s did not come true", #condition);                    \
+    } while (0)
+
 static inline int dial_small(uint16_t port, int rcvbuf)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
