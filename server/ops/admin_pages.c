@@ -17,15 +17,22 @@ static const struct {
     int status;
     const char *title, *code, *detail;
 } problems[] = {
-    {400, "Bad Request", "bad_request", "the request is not well-formed HTTP/1.1 (CRLF line ends, one Host, no body)"},
-    {404, "Not Found", "not_found", "the pages here are /metrics, /health, /livez, /readyz, /readyz?verbose and /version"},
-    {405, "Method Not Allowed", "method_not_allowed", "the pages of this port are read with GET or HEAD"},
-    {408, "Request Timeout", "timeout", "the request header did not arrive in time"},
-    {413, "Content Too Large", "too_large", "requests to this port have no body"},
+    {400, "Bad Request", "bad_request", "the request is not well-formed HTTP/1.1 (CRLF line ends, one Host, one length)"},
+    {403, "Forbidden", "browser", "this port is for operators: what a browser's page sends (Origin) is refused"},
+    {404, "Not Found", "not_found", "the pages here are /metrics, /health, /livez, /readyz, /readyz?verbose, /version and, by POST, /revocations"},
+    {405, "Method Not Allowed", "method_not_allowed", "pages are read with GET or HEAD; /revocations takes POST"},
+    {408, "Request Timeout", "timeout", "the request did not arrive in time"},
+    {411, "Length Required", "length_required", "a body is announced by Content-Length, and not sent in chunks"},
+    {413, "Content Too Large", "too_large", "a revocation may have 131072 bytes; other requests have no body"},
     {414, "URI Too Long", "uri_too_long", "the request line may have 2048 bytes"},
+    {415, "Unsupported Media Type", "media_type", "a revocation is sent as Content-Type: application/json"},
+    {417, "Expectation Failed", "expectation", "the one expectation that is met here is 100-continue"},
+    {422, "Unprocessable Content", "unprocessable", "the body was understood and cannot be acted on"},
     {431, "Request Header Fields Too Large", "header_too_large", "the request header may have 8192 bytes"},
     {500, "Internal Server Error", "internal", "the page could not be made: no memory"},
+    {501, "Not Implemented", "transfer_encoding", "no transfer coding is understood here: send Content-Length"},
     {503, "Service Unavailable", "too_many_connections", "the admin port serves 64 connections at once"},
+    {504, "Gateway Timeout", "no_answer", "the revocation acts on this gateway; whether it was recorded is not known: send it again"},
     {505, "HTTP Version Not Supported", "http_version", "this port speaks HTTP/1.1"},
 };
 
@@ -37,14 +44,17 @@ static const char *title_of(int status)
     return "OK";
 }
 
+static bool is_revocations(struct bgw_slice path)
+{
+    return bgw_slice_eq(path, BGW_SLICE("/revocations"));
+}
+
 static void append_head(struct bgw_buf *out, int status, const char *type, size_t len, bool keep_alive)
 {
     bgw_buf_appendf(out,
                     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                     "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
                     status, title_of(status), type, len);
-    if (status == 405)
-        bgw_buf_append_str(out, "Allow: GET, HEAD\r\n");
     if (status == 503)
         bgw_buf_append_str(out, "Retry-After: 1\r\n");
     bgw_buf_appendf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
@@ -60,14 +70,49 @@ static void append_problem(struct bgw_buf *body, int status)
                             problems[i].title, status, problems[i].code, problems[i].detail);
 }
 
-void bgw_admin_refuse(int status, struct bgw_buf *out)
+void bgw_admin_refuse(int status, struct bgw_slice path, struct bgw_buf *out)
 {
     struct bgw_buf body;
     bgw_buf_init(&body, 4096);
     append_problem(&body, status);
     append_head(out, status, PROBLEM, body.len, false);
+    if (status == 405) { /* before the empty line */
+        out->len -= out->failed ? 0 : 2;
+        bgw_buf_append_str(out, is_revocations(path) ? "Allow: POST\r\n\r\n" : "Allow: GET, HEAD\r\n\r\n");
+    }
     bgw_buf_append(out, bgw_buf_slice(&body));
     bgw_buf_deinit(&body);
+}
+
+void bgw_admin_reply(int status, struct bgw_slice json, bool keep_alive, struct bgw_buf *out)
+{
+    append_head(out, status, status < 400 ? JSON : PROBLEM, json.len, keep_alive);
+    bgw_buf_append(out, json);
+}
+
+static bool is_page(struct bgw_slice path)
+{
+    static const char *const pages[] = {"/metrics", "/health", "/livez", "/readyz", "/version"};
+    for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
+        if (bgw_slice_eq(path, bgw_slice_str(pages[i])))
+            return true;
+    return false;
+}
+
+int bgw_admin_route(const struct bgw_admin_config *config, const struct bgw_admin_request *request)
+{
+    bool posts = request->method == BGW_ADMIN_POST;
+    if (is_page(request->path))
+        return posts ? 405 : 200;
+    if (!config->revoke || !is_revocations(request->path))
+        return 404;
+    if (!posts)
+        return 405;
+    if (request->origin)
+        return 403;
+    if (!request->has_length)
+        return 411;
+    return request->json ? 200 : 415;
 }
 
 static bool has_flag(struct bgw_slice query, const char *name)
@@ -123,11 +168,11 @@ void bgw_admin_answer(const struct bgw_admin_config *config, const struct bgw_ad
     int status = make_page(config, request, now, &body, &type);
     if (body.failed) {
         bgw_buf_deinit(&body);
-        bgw_admin_refuse(500, out);
+        bgw_admin_refuse(500, request->path, out);
         return;
     }
     append_head(out, status, type, body.len, request->keep_alive);
-    if (!request->head)
+    if (request->method != BGW_ADMIN_HEAD)
         bgw_buf_append(out, bgw_buf_slice(&body));
     bgw_buf_deinit(&body);
 }

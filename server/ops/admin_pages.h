@@ -7,10 +7,14 @@
 
 #include "bgw/ops.h"
 
-/* Appends a whole response, header included, to `out`. */
+/* May this be asked here: 200, 404, 405, 403 (a browser's POST), 411 or 415. */
+int bgw_admin_route(const struct bgw_admin_config *config, const struct bgw_admin_request *request);
+/* Appends a whole response, header included, to `out`: to GET and HEAD. */
 void bgw_admin_answer(const struct bgw_admin_config *config, const struct bgw_admin_request *request,
                       struct bgw_now now, struct bgw_buf *out);
-/* A refusal: a problem body, `Connection: close`. */
-void bgw_admin_refuse(int status, struct bgw_buf *out);
+/* The response to a POST: a problem from 400 on. */
+void bgw_admin_reply(int status, struct bgw_slice json, bool keep_alive, struct bgw_buf *out);
+/* A refusal: a problem body, `Connection: close`. `path` decides what a 405 allows. */
+void bgw_admin_refuse(int status, struct bgw_slice path, struct bgw_buf *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * admin_request: hides the grammar of RFC 9112 as far as the admin port speaks it: CRLF only, no
- * folded lines, one Host, no body. Whatever could be read in two ways is refused, never repaired.
+ * folded lines, one Host, a body only with POST and only by Content-Length. Whatever could be read in two ways is refused, never repaired.
  * Called by admin_http.c; pure.
  */
 #include "admin_request.h"
@@ -9,8 +9,11 @@
 #include <strings.h>
 
 struct header_seen {
-    int host, content_length;
+    int host, content_length, content_type, transfer_encoding, expect;
     bool http_1_0, close, keep_alive;
+    bool chunked;     /* and nothing else */
+    bool expect_100;
+    size_t length;    /* capped a little above what is taken */
 };
 
 static bool is_token_char(char c)
@@ -82,8 +85,11 @@ static int parse_request_line(struct bgw_slice line, struct bgw_admin_request *o
         return status;
     if (!target_valid(target))
         return 400;
-    out->head = bgw_slice_eq(method, BGW_SLICE("HEAD"));
-    if (!out->head && !bgw_slice_eq(method, BGW_SLICE("GET")))
+    if (bgw_slice_eq(method, BGW_SLICE("HEAD")))
+        out->method = BGW_ADMIN_HEAD;
+    else if (bgw_slice_eq(method, BGW_SLICE("POST")))
+        out->method = BGW_ADMIN_POST;
+    else if (!bgw_slice_eq(method, BGW_SLICE("GET")))
         return 405;
     const char *question = memchr(target.data, '?', target.len);
     size_t path_len = question ? (size_t)(question - target.data) : target.len;
@@ -114,21 +120,50 @@ static void take_connection(struct bgw_slice value, struct header_seen *seen)
     }
 }
 
-/* No page takes a body: one that is announced is refused before it can be taken for a request. */
 static int take_content_length(struct bgw_slice value, struct header_seen *seen)
 {
     if (seen->content_length++ || value.len == 0)
         return 400;
-    bool zero = true;
     for (size_t i = 0; i < value.len; i++) {
         if (value.data[i] < '0' || value.data[i] > '9')
             return 400;
-        zero = zero && value.data[i] == '0';
+        seen->length = seen->length * 10 + (size_t)(value.data[i] - '0');
+        if (seen->length > BGW_ADMIN_BODY_MAX)
+            seen->length = BGW_ADMIN_BODY_MAX + 1;
     }
-    return zero ? 200 : 413;
+    return 200;
 }
 
-static int parse_header(struct bgw_slice line, struct header_seen *seen)
+/* "application/json", perhaps with parameters. */
+static int take_content_type(struct bgw_slice value, struct header_seen *seen, struct bgw_admin_request *out)
+{
+    const char *semicolon = memchr(value.data, ';', value.len);
+    struct bgw_slice type = bgw_slice_of(value.data, semicolon ? (size_t)(semicolon - value.data) : value.len);
+    out->json = slice_is(trim(type), "application/json");
+    return seen->content_type++ ? 400 : 200;
+}
+
+static int take_field(struct bgw_slice name, struct bgw_slice value, struct header_seen *seen,
+                      struct bgw_admin_request *out)
+{
+    if (slice_is(name, "host"))
+        return seen->host++ || value.len == 0 ? 400 : 200;
+    if (slice_is(name, "content-length"))
+        return take_content_length(value, seen);
+    if (slice_is(name, "content-type"))
+        return take_content_type(value, seen, out);
+    if (slice_is(name, "transfer-encoding"))
+        seen->chunked = !seen->transfer_encoding++ && slice_is(value, "chunked");
+    if (slice_is(name, "expect"))
+        seen->expect_100 = !seen->expect++ && slice_is(value, "100-continue");
+    if (slice_is(name, "connection"))
+        take_connection(value, seen);
+    if (slice_is(name, "origin"))
+        out->origin = true;
+    return 200;
+}
+
+static int parse_header(struct bgw_slice line, struct header_seen *seen, struct bgw_admin_request *out)
 {
     const char *colon = memchr(line.data, ':', line.len);
     if (!colon || colon == line.data)
@@ -141,14 +176,27 @@ static int parse_header(struct bgw_slice line, struct header_seen *seen)
     for (size_t i = 0; i < value.len; i++)
         if (((unsigned char)value.data[i] < ' ' && value.data[i] != '\t') || value.data[i] == 0x7f)
             return 400;
-    if (slice_is(name, "host"))
-        return seen->host++ || value.len == 0 ? 400 : 200;
-    if (slice_is(name, "content-length"))
-        return take_content_length(value, seen);
-    if (slice_is(name, "transfer-encoding"))
+    return take_field(name, value, seen, out);
+}
+
+/* What the fields say together. */
+static int judge(const struct header_seen *seen, struct bgw_admin_request *out)
+{
+    bool posts = out->method == BGW_ADMIN_POST;
+    if (!seen->host && (!seen->http_1_0 || posts))
         return 400;
-    if (slice_is(name, "connection"))
-        take_connection(value, seen);
+    if (seen->transfer_encoding && (seen->content_length || seen->http_1_0))
+        return 400; /* where would the body end? */
+    if (seen->transfer_encoding)
+        return seen->chunked ? 411 : 501;
+    if (seen->length > (posts ? BGW_ADMIN_BODY_MAX : 0))
+        return 413;
+    if (seen->expect && !seen->expect_100)
+        return 417;
+    out->expects = seen->expect_100 && !seen->http_1_0;
+    out->has_length = seen->content_length > 0;
+    out->content_length = seen->length;
+    out->keep_alive = !seen->close && (!seen->http_1_0 || seen->keep_alive);
     return 200;
 }
 
@@ -180,13 +228,10 @@ int bgw_admin_request_parse(struct bgw_slice bytes, struct bgw_admin_request *ou
             return 400;
         if (line.len == 0)
             break;
-        status = parse_header(line, &seen);
+        status = parse_header(line, &seen, out);
         if (status != 200)
             return status;
     }
-    if (!seen.host && !seen.http_1_0)
-        return 400;
-    out->keep_alive = !seen.close && (!seen.http_1_0 || seen.keep_alive);
     *used = bytes.len - rest.len;
-    return *used <= BGW_ADMIN_HEADER_MAX ? 200 : 431;
+    return *used <= BGW_ADMIN_HEADER_MAX ? judge(&seen, out) : 431;
 }

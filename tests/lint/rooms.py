@@ -46,7 +46,7 @@ LIBRARIES = {
     r"librdkafka/": r"server/ingest/|bench/swarm/",
     r"libwebsockets": r"server/wire/transport\w*\.[ch]$",
     r"llhttp": r"server/wire/http\w*\.[ch]$",
-    r"openssl/": r"bench/(?:swarm|baseline)/|server/auth/|server/tls/",
+    r"openssl/": r"bench/(?:swarm|baseline)/|server/auth/|server/tls/|server/ops/admin_tls\.c$",
     r"cjson/|cJSON": r"server/config/",
     r"hiredis/": r"server/read/redis_link\w*\.[ch]$|server/project/",
     r"libpq|postgresql/": r"server/read/origin_pg\w*\.[ch]$",
