@@ -40,7 +40,8 @@ static bool read_public_key(const char *value, struct bgw_buf *pem)
     return !pem->failed;
 }
 
-static struct bgw_auth *make_auth(struct doctor *d, const struct bgw_feed *feed)
+/* The keys of the configuration itself; true if they can be used. */
+static bool check_configured(struct doctor *d, const struct bgw_feed *feed)
 {
     const struct bgw_config *c = d->config;
     struct bgw_auth *auth = NULL;
@@ -65,9 +66,10 @@ static struct bgw_auth *make_auth(struct doctor *d, const struct bgw_feed *feed)
                    "set BGW_JWT_SECRET (`openssl rand -hex 32` makes one), BGW_JWT_PUBLIC_KEY (a PEM file) or BGW_JWT_JWKS "
                    "(a key set) to what your token issuer signs with",
                    "%s", error.data && *error.data ? error.data : bgw_status_text(status));
+    bgw_auth_destroy(&auth);
     bgw_buf_deinit(&pem);
     bgw_buf_deinit(&error);
-    return auth;
+    return status == BGW_OK;
 }
 
 /* ---- the key set ---- */
@@ -124,11 +126,21 @@ static void fetch_key_set(struct doctor *d, struct fetch *f)
     bgw_loop_destroy(&loop);
 }
 
-static void check_key_set(struct doctor *d, struct bgw_auth *auth)
+/* Verifiers of its own, so that it is looked at whatever is wrong with the other keys. */
+static void check_key_set(struct doctor *d, const struct bgw_feed *feed)
 {
-    struct fetch f = {.auth = auth};
+    struct fetch f = {.auth = NULL};
+    const struct bgw_auth_config config = {
+        .key_set = true,
+        .keys_max_age_ms = d->config->jwks_max_age_s * 1000,
+        .algs = d->config->jwt_algs,
+        .default_tenant = bgw_slice_str(d->config->default_tenant),
+        .feed = feed,
+    };
     bgw_buf_init(&f.error, 1000);
-    fetch_key_set(d, &f);
+    if (bgw_auth_create(&f.auth, &config, &f.error) == BGW_OK)
+        fetch_key_set(d, &f);
+    bgw_auth_destroy(&f.auth);
     bgw_buf_append_byte(&f.error, '\0');
     if (f.usable)
         doctor_say(d, DOCTOR_OK, "token keys", "", "%s: fetched, %lld keys can be used", d->config->jwt_jwks,
@@ -183,16 +195,13 @@ void doctor_check_keys(struct doctor *d)
     struct bgw_feed feed;
     bgw_feed_balance_init(&feed, bgw_slice_str(d->config->default_tenant),
                           bgw_part_of(bgw_slice_str(d->config->default_currency)));
-    struct bgw_auth *auth = make_auth(d, &feed);
-    if (auth) {
-        if (*d->config->jwt_secret || d->config->demo)
-            doctor_say(d, DOCTOR_OK, "token keys", "", "the HS256 key is long enough");
-        if (*d->config->jwt_public_key)
-            doctor_say(d, DOCTOR_OK, "token keys", "", "the public key can be used");
-        if (*d->config->jwt_jwks)
-            check_key_set(d, auth);
-    }
-    bgw_auth_destroy(&auth);
+    bool usable = check_configured(d, &feed);
+    if (usable && (*d->config->jwt_secret || d->config->demo))
+        doctor_say(d, DOCTOR_OK, "token keys", "", "the HS256 key is long enough");
+    if (usable && *d->config->jwt_public_key)
+        doctor_say(d, DOCTOR_OK, "token keys", "", "the public key can be used");
+    if (*d->config->jwt_jwks)
+        check_key_set(d, &feed);
     check_claims(d);
     check_resume(d);
 }

@@ -64,5 +64,27 @@ def container_is_fed_by_the_list(files, _remarks):
                               if len(p) != 2 or p[1] not in ("build", "run", "test")]
 
 
+def operations_agree_with_the_tables(files, _remarks):
+    """docs/operations.md is written by hand: the defaults, live marks and names in it are not."""
+    page, lines = "docs/operations.md", files.lines("docs/operations.md")
+    table, metrics = files.text(CONFIG[0]), files.text(METRICS[0])
+    rows = {m[0]: m[1:] for m in re.findall(
+        r'^BGW_CONFIG_(?:STR|INT|BOOL)\(\w+,\s*"([A-Z0-9_]+)",\s*"[a-z0-9-]+",\s*"?([^",]*)"?,', table, re.M)}
+    ids = dict(re.findall(r'^BGW_CONFIG_(?:STR|INT|BOOL)\((\w+),\s*"([A-Z0-9_]+)"', table, re.M))
+    live = {ids[i] for i in re.findall(r"^BGW_CONFIG_LIVE\((\w+)\)", table, re.M)}
+    for cells in ([c.strip(" `") for c in line.split("|")[1:-1]] for line in lines if line.startswith("| `BGW_")):
+        if len(cells) == 5:
+            key, default, is_live = cells[:3]
+            wrong = [] if rows.get(key, [None])[0] == default else [f"its default is {rows.get(key, ['?'])[0]}, not {default}"]
+            yield f"{page}: {key}", wrong + ([] if (is_live == "yes") == (key in live) else ["is marked live wrongly"])
+    text = files.text(page)
+    for key in sorted(set(re.findall(r"\bBGW_[A-Z0-9_]*[A-Z0-9]\b", text))):
+        yield f"{page}: names {key}", [] if key in rows else ["there is no such key"]
+    for name, labels in sorted(set(re.findall(r"`(bgw_[a-z_]+)(?:\{(\w+=\"\w+\")\})?`", text))):
+        value = labels.split("=")[-1].strip('"')
+        known = f'"{name}"' in metrics and (not value or re.search(rf'\\?"{value}\\?"', metrics))
+        yield f"{page}: {name} {labels}", [] if known else ["there is no such metric, or not with this label"]
+
+
 RULES = (container_is_fed_by_the_list, metrics_are_documented, configuration_is_documented,
-         pages_are_as_generated)
+         pages_are_as_generated, operations_agree_with_the_tables)

@@ -1,0 +1,563 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator does and sees: the service manager's word, SIGHUP, the audit log, `bgw doctor`."""
+
+import asyncio
+import contextlib
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness.certs import Authority
+from harness.gateway import Gateway, clean_env
+from harness.kafka import Feed
+from harness.native import Closed, Native, fnv64
+from harness.tokens import SECRET, Key, key_set, token
+from harness.wait import until
+
+TOP = pathlib.Path(__file__).parents[2]
+A, B = "msisdn::2348100000001", "msisdn::2348100000002"
+
+
+# ---- a service manager ----
+
+class Manager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, folder):
+        self.path = str(folder / "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.told = []
+
+    def drain(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.told.append(self.socket.recv(4096, socket.MSG_DONTWAIT).decode())
+        return self.told
+
+    def statements(self):
+        return [line for message in self.drain() for line in message.split("\n")]
+
+    def wait_for(self, statement, count=1, timeout=20):
+        until(lambda: self.statements().count(statement) >= count, timeout, f"{statement} ({count}); told {self.told}")
+
+
+@pytest.fixture
+def manager(tmp_path):
+    return Manager(tmp_path)
+
+
+def log_lines(gateway, event):
+    found = []
+    for line in gateway.log_text().splitlines():
+        if f'"{event}"' in line and line.startswith("{"):
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+    return [line for line in found if line.get("event") == event]
+
+
+def reload(gateway, result="ok"):
+    """SIGHUP, and its end as the metrics tell it."""
+    name = f'bgw_reloads_total{{result="{result}"}}'
+    before = gateway.metrics()[name]
+    gateway.proc.send_signal(signal.SIGHUP)
+    until(lambda: gateway.metrics()[name] == before + 1, 10, f"a reload that is {result}")
+
+
+def test_a_service_manager_is_told_ready_reloading_and_stopping(manager):
+    with Gateway(NOTIFY_SOCKET=manager.path) as g:
+        manager.wait_for("READY=1")
+        assert manager.told[0].startswith("READY=1\nSTATUS="), manager.told
+        before = time.clock_gettime(time.CLOCK_MONOTONIC)
+        reload(g)
+        manager.wait_for("RELOADING=1")
+        manager.wait_for("READY=1", 2)
+        message = next(m for m in manager.told if m.startswith("RELOADING=1"))
+        stamp = int(re.search(r"^MONOTONIC_USEC=(\d+)$", message, re.M)[1]) / 1e6
+        assert before <= stamp <= time.clock_gettime(time.CLOCK_MONOTONIC)
+        assert "WATCHDOG=1" not in manager.statements()  # nobody asked
+        assert g.stop() == 0
+        manager.wait_for("STOPPING=1")
+        order = [s for s in manager.statements() if s in ("READY=1", "RELOADING=1", "STOPPING=1")]
+        assert order == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+
+
+def test_it_is_not_ready_before_its_broker_is(manager):
+    with Gateway(kafka="127.0.0.1:1", wait=False, NOTIFY_SOCKET=manager.path, WATCHDOG_USEC=200000) as g:
+        manager.wait_for("WATCHDOG=1", 3)  # alive
+        assert "READY=1" not in manager.statements()
+        assert g.stop() == 0
+
+
+def test_watchdog_is_fed_in_time_and_only_by_a_live_process(manager):
+    with Gateway(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC=400000) as g:
+        start = time.monotonic()
+        manager.wait_for("WATCHDOG=1", 6)
+        assert time.monotonic() - start < 5  # each 200 ms
+        g.proc.send_signal(signal.SIGSTOP)
+        try:
+            until(lambda: pathlib.Path(f"/proc/{g.proc.pid}/stat").read_text().split()[2] == "T", 5, "it to stand still")
+            fed = manager.statements().count("WATCHDOG=1")
+            time.sleep(1)  # five of its intervals: a silence cannot be awaited
+            assert manager.statements().count("WATCHDOG=1") == fed
+        finally:
+            g.proc.send_signal(signal.SIGCONT)
+        manager.wait_for("WATCHDOG=1", fed + 3)
+        assert not log_lines(g, "watchdog_withheld")
+
+
+def test_a_manager_that_went_away_changes_nothing(tmp_path):
+    manager = Manager(tmp_path)
+    with Gateway(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC=100000) as g:
+        manager.wait_for("WATCHDOG=1")
+        manager.socket.close()
+        until(lambda: log_lines(g, "notify_failed"), 10, "the log to say so")
+        assert g.http("/readyz")[0] == 200
+
+
+# ---- reload ----
+
+@pytest.fixture
+def configured(tmp_path):
+    """A gateway with a configuration file: a function that writes it, and one that starts the gateway."""
+    path = tmp_path / "bgw.conf"
+
+    def write(**settings):
+        path.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+
+    def start(**settings):
+        return Gateway(args=("--config", str(path)), **settings)
+    return write, start
+
+
+def upgrade_status(gateway, origin):
+    host, port = gateway.listen.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 10) as s:
+        s.sendall((f"GET /ws HTTP/1.1\r\nHost: {gateway.listen}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                   f"Sec-WebSocket-Protocol: bgw.v1\r\nOrigin: {origin}\r\n\r\n").encode())
+        return int(s.recv(4096).split()[1])
+
+
+def test_sighup_takes_over_origins_log_level_and_limits(configured):
+    write, start = configured
+    write(BGW_ORIGINS="https://a.example", BGW_LOG_LEVEL="info")
+
+    async def run(g):
+        async with Native(g, token([A, B])) as c:
+            await c.sub(A)
+            assert upgrade_status(g, "https://a.example") == 101
+            assert upgrade_status(g, "https://b.example") == 403
+            write(BGW_ORIGINS="https://b.example", BGW_LOG_LEVEL="error", BGW_KEYS_MAX="1")
+            reload(g)
+            until(lambda: upgrade_status(g, "https://b.example") == 101, 5, "the new origin")
+            until(lambda: upgrade_status(g, "https://a.example") == 403, 5, "the old one to be gone")
+            # the connection has lived through it, and obeys the new limit
+            reply = await c.sub(B, live=False)
+            assert [d["code"] for d in reply["denied"]] == ["too_many_keys"]
+            c.check()
+    with start() as g:
+        asyncio.run(run(g))
+        # error alone is written now: of the reload that brings `info` back nothing, of the next something
+        size = len(g.log_text())
+        write(BGW_LOG_LEVEL="info")
+        reload(g)
+        reload(g)
+        until(lambda: '"reloaded"' in g.log_text()[size:], 5, "the log level to be back")
+
+
+def test_what_needs_a_restart_is_named_and_keeps_its_value(configured):
+    write, start = configured
+    write(BGW_FRESH_MS="3000")
+    with start() as g:
+        write(BGW_FRESH_MS="4000", BGW_PING_S="7")
+        reload(g)
+        until(lambda: log_lines(g, "reload_needs_restart"), 5, "the key to be named")
+        assert [line["key"] for line in log_lines(g, "reload_needs_restart")] == ["BGW_FRESH_MS"]
+
+        async def ping_of_a_new_session():
+            async with Native(g, token([A])) as c:
+                return (await c.expect("hello"))["ping_s"]
+        assert asyncio.run(ping_of_a_new_session()) == 7
+
+
+@pytest.mark.parametrize("settings, word", [
+    ({"BGW_KEYS_MAX": "many"}, "BGW_KEYS_MAX"),
+    ({"BGW_KEYS_MAXX": "5"}, "BGW_KEYS_MAX"),
+    ({"BGW_TRUSTED_PROXIES": "10.0.0.1/8"}, "BGW_TRUSTED_PROXIES"),
+    ({"BGW_JWT_PUBLIC_KEY": "/nowhere/key.pem"}, "BGW_JWT_PUBLIC_KEY"),
+    ({"BGW_TLS_CERT": "/nowhere/cert.pem", "BGW_TLS_KEY": "/nowhere/key.pem"}, "/nowhere/"),
+])
+def test_a_bad_file_keeps_everything_and_says_why(configured, settings, word):
+    write, start = configured
+    write(BGW_ORIGINS="https://a.example")
+    with start() as g:
+        write(BGW_ORIGINS="https://b.example", **settings)
+        reload(g, "refused")
+        said = until(lambda: log_lines(g, "reload_refused"), 5, "the log to say so")
+        assert word in said[0]["reason"], said
+        assert upgrade_status(g, "https://a.example") == 101
+        assert upgrade_status(g, "https://b.example") == 403
+        write(BGW_ORIGINS="https://b.example")
+        reload(g)
+        until(lambda: upgrade_status(g, "https://b.example") == 101, 5, "the file, mended")
+
+
+def test_a_file_that_is_gone_keeps_everything(configured, tmp_path):
+    write, start = configured
+    write(BGW_ORIGINS="https://a.example")
+    with start() as g:
+        (tmp_path / "bgw.conf").unlink()
+        reload(g, "refused")
+        assert upgrade_status(g, "https://a.example") == 101
+
+
+def test_a_storm_of_reloads_loses_nobody(configured):
+    write, start = configured
+    write(BGW_PING_S="20")
+
+    async def run(g):
+        feed = Feed(g.bootstrap, g.topic)
+        async with Native(g, token([A])) as c:
+            await c.sub(A)
+            for i in range(50):
+                write(BGW_PING_S=str(10 + i % 5), BGW_ORIGINS=f"https://{i}.example")
+                g.proc.send_signal(signal.SIGHUP)
+                feed.put(A, i)
+            feed.flush()
+            await c.until(lambda: c.balance(A) == 49, what="the last balance")
+            c.check()
+    with start() as g:
+        asyncio.run(run(g))
+        assert g.metrics()['bgw_reloads_total{result="ok"}'] >= 1  # signals of one kind fold
+        assert g.metrics()['bgw_reloads_total{result="refused"}'] <= 1  # a file that was half written then
+
+
+def test_second_sigterm_ends_it_at_once_and_sighup_is_no_second_signal():
+    with Gateway(BGW_DRAIN_S=60) as g:
+        with socket.create_connection(tuple(g.listen.rsplit(":", 1))) as s:
+            s.sendall(b"GET /ws")  # somebody who would keep it for a while
+            g.proc.send_signal(signal.SIGTERM)
+            until(lambda: log_lines(g, "draining"), 10, "the drain")
+            g.proc.send_signal(signal.SIGHUP)
+            g.proc.send_signal(signal.SIGTERM)
+            start = time.monotonic()
+            assert g.proc.wait(10) == 1
+            assert time.monotonic() - start < 3
+            until(lambda: log_lines(g, "stopped_at_once"), 5, "the log to say so")
+            g.ended = True
+
+
+# ---- the audit log ----
+
+def audit_of(path):
+    return [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+
+
+def test_audit_says_who_saw_what_and_who_was_refused(tmp_path):
+    log = tmp_path / "audit.log"
+    raw = []
+
+    async def run(g):
+        good = token([A], sub="user-17", jti="token-1", tenant="tnt_demo")
+        raw.append(good)
+        async with Native(g, good) as c:
+            await c.sub(A, B)
+            ident = await c.command("unsub", keys=[A])
+            await c.expect("ok", id=ident)
+        expired = token([A], ttl=-60, sub="user-18")
+        raw.append(expired)
+        async with Native(g, expired, header=False) as c:
+            with contextlib.suppress(Closed):
+                await c.expect("bye")
+        assert g.http("/ws", headers={"Authorization": f"Bearer {expired}"})[0] in (401, 426)
+    with Gateway(BGW_AUDIT_LOG=log) as g:
+        asyncio.run(run(g))
+        until(lambda: log.exists() and {"session", "subscribed", "denied", "unsubscribed", "ended", "refused"} <=
+              {line["event"] for line in audit_of(log)}, 10, "each kind of line")
+        conn = next(line["conn"] for line in audit_of(log) if line["event"] == "session")
+        assert g.stop() == 0
+    lines, text = audit_of(log), log.read_text()
+    of = lambda event: [line for line in lines if line["event"] == event]
+    who = {"conn": conn, "tenant": "tnt_demo", "sub": f"{fnv64('user-17'):016x}", "jti": f"{fnv64('token-1'):016x}"}
+    for event in ("session", "subscribed", "denied", "unsubscribed", "ended"):
+        line = next(line for line in of(event) if line.get("conn") == conn)
+        assert {k: line.get(k) for k in who} == who, line
+        assert line["address"] == "127.0.0.1" and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
+    assert of("subscribed")[0]["account"] == "msisdn::2348…01"
+    assert of("denied")[0]["account"] == "msisdn::2348…02" and of("denied")[0]["code"] == "no_grant"
+    assert of("refused")[0]["code"] == "token_expired"
+    assert not re.search(r"2348100000", text)  # no account
+    for t in raw:  # no token, whole or in parts
+        assert not any(part in text for part in t.split("."))
+    assert "user-17" not in text and "token-1" not in text
+
+
+def test_audit_ids_can_be_computed_as_the_page_says(tmp_path):
+    page = (TOP / "docs/operations.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.S)[1], names)
+    log = tmp_path / "audit.log"
+
+    async def run(g):
+        async with Native(g, token([A], sub="user-17")) as c:
+            await c.sub(A)
+    for secret in (SECRET, "another-secret-for-resume-tokens-0123456789"):
+        with Gateway(BGW_AUDIT_LOG=log, **({} if secret == SECRET else {"BGW_RESUME_SECRET": secret})) as g:
+            asyncio.run(run(g))
+        line = [line for line in audit_of(log) if line["event"] == "subscribed"][-1]
+        assert line["account_id"] == names["account_id"](secret, A)
+        assert line["sub"] == names["fnv64"]("user-17")
+
+
+def test_audit_log_is_rotated_by_sighup(tmp_path):
+    log, old = tmp_path / "audit.log", tmp_path / "audit.log.1"
+
+    async def session(g):
+        async with Native(g, token([A])) as c:
+            await c.sub(A)
+    with Gateway(BGW_AUDIT_LOG=log) as g:
+        asyncio.run(session(g))
+        until(lambda: any(line["event"] == "ended" for line in audit_of(log)), 10, "the first session's end")
+        log.rename(old)
+        reload(g)
+        until(log.exists, 10, "the new file")
+        asyncio.run(session(g))
+        assert g.stop() == 0
+    for path in (old, log):
+        assert [line["event"] for line in audit_of(path)].count("session") == 1
+    assert log.stat().st_mode & 0o137 == 0
+
+
+def test_audit_to_a_full_target_disturbs_nobody(tmp_path):
+    async def run(g, feed):
+        async with Native(g, token([A])) as c:
+            await c.sub(A)
+            for i in range(200):
+                feed.put(A, i)
+            feed.flush()
+            await c.until(lambda: c.balance(A) == 199, what="the newest balance")
+            c.check()
+    with Gateway(BGW_AUDIT_LOG="/dev/full") as g:
+        feed = Feed(g.bootstrap, g.topic, readers=[g])
+        asyncio.run(run(g, feed))
+        until(lambda: g.metrics()['bgw_audit_lines_total{result="lost"}'] >= 3, 10, "losses to be counted")
+        assert g.metrics()['bgw_audit_lines_total{result="written"}'] == 0
+        assert len(log_lines(g, "audit_not_written")) == 1
+        assert g.stop() == 0
+
+
+def test_audit_to_a_pipe_that_nobody_reads_disturbs_nobody_and_recovers(tmp_path):
+    fifo = tmp_path / "audit.pipe"
+    os.mkfifo(fifo)
+
+    async def session(g):
+        async with Native(g, token([A])) as c:
+            await c.sub(A)
+    with Gateway(BGW_AUDIT_LOG=fifo) as g:
+        asyncio.run(session(g))
+        until(lambda: g.metrics()['bgw_audit_lines_total{result="lost"}'] >= 3, 10, "losses to be counted")
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            def written():
+                asyncio.run(session(g))
+                return g.metrics()['bgw_audit_lines_total{result="written"}'] > 0
+            until(written, 15, "the pipe to be found")
+            until(lambda: g.metrics()["bgw_sessions"] == 0, 10, "the sessions to end")
+            m = g.metrics()
+            assert g.stop() == 0
+            lines = [json.loads(line) for line in os.read(reader, 1 << 20).decode().splitlines()]
+        finally:
+            os.close(reader)
+    assert lines[0]["event"] == "lost" and lines[0]["count"] >= m['bgw_audit_lines_total{result="lost"}'] - 20
+    assert any(line["event"] == "session" for line in lines)
+
+
+def test_audit_log_that_cannot_be_opened_is_told_at_the_start():
+    g = Gateway(wait=False, BGW_AUDIT_LOG="/nowhere/at/all.log")
+    assert g.proc.wait(20) != 0
+    g.ended = True
+    assert "BGW_AUDIT_LOG" in g.log_text() and "/nowhere/at/all.log" in g.log_text()
+    g.dir.cleanup()
+
+
+# ---- doctor ----
+
+def doctor(*args, **env):
+    """(exit status, {check: [findings]})."""
+    settings = {"KAFKA_BOOTSTRAP": "embedded", "BGW_JWT_SECRET": SECRET, "BGW_LISTEN": "127.0.0.1:0",
+                "BGW_ADMIN_LISTEN": "127.0.0.1:0"} | {k: v for k, v in env.items() if v is not None}
+    done = subprocess.run([os.environ["BGW_BIN"], "doctor", "--json", *map(str, args)], env=clean_env(**settings),
+                          capture_output=True, text=True, timeout=60)
+    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
+    report, found = json.loads(done.stdout), {}
+    for c in report["checks"]:
+        assert c["result"] == "ok" or len(c["fix"]) > 10, c
+        found.setdefault(c["check"], []).append(c)
+    assert done.returncode == (3 if not report["ok"] else 1 if report["fail"] else 0)
+    return done.returncode, found
+
+
+def results(found, check):
+    return [c["result"] for c in found[check]]
+
+
+def said(found, check, result):
+    return " ".join(c["finding"] for c in found[check] if c["result"] == result)
+
+
+def test_doctor_finds_nothing_wrong_where_nothing_is(tmp_path, kafka):
+    ca = Authority(tmp_path)
+    server = ca.server(days=90)
+    topic = kafka.create()
+    revocations = kafka.create(**{"cleanup.policy": "compact"})
+    code, found = doctor(KAFKA_BOOTSTRAP=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic, TOPIC_REVOCATIONS=revocations,
+                         BGW_TLS_CERT=server.cert, BGW_TLS_KEY=server.key, BGW_AUDIT_LOG=tmp_path / "audit.log")
+    assert code == 0, found
+    assert not (tmp_path / "audit.log").exists()
+    assert "localhost" in said(found, "certificates", "ok")
+    assert topic in said(found, "kafka", "ok")
+    bad = {c["check"] for findings in found.values() for c in findings if c["result"] != "ok"}
+    assert bad <= {"clock", "memory", "backlog", "descriptors"}  # this machine's
+
+
+def test_doctor_prints_lines_for_people():
+    done = subprocess.run([os.environ["BGW_BIN"], "doctor"], env=clean_env(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert re.search(r"^fail  kafka +KAFKA_BOOTSTRAP is not set", done.stdout, re.M)
+    assert re.search(r"^ +fix: set KAFKA_BOOTSTRAP", done.stdout, re.M)
+    assert re.fullmatch(r"\d+ ok, \d+ warn, [1-9]\d* fail", done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("settings, word", [({"BGW_PING_S": "x"}, "BGW_PING_S"), ({"BGW_PINGS": "1"}, "BGW_PING_S")])
+def test_doctor_says_3_for_a_configuration_that_cannot_be_read(settings, word):
+    code, found = doctor(**settings)
+    assert code == 3 and word in said(found, "configuration", "fail")
+
+
+def test_doctor_tells_kafka_that_cannot_be_reached_or_lacks_topics(kafka):
+    code, found = doctor(KAFKA_BOOTSTRAP="127.0.0.1:1")
+    assert code == 1 and "refused" in said(found, "kafka", "fail")
+    code, found = doctor(KAFKA_BOOTSTRAP=kafka.bootstrap, TOPIC_BALANCE_UPDATES="not-there-1", TOPIC_REVOCATIONS="not-there-2")
+    assert code == 1
+    assert "not-there-1" in said(found, "kafka", "fail") and "not-there-2" in said(found, "kafka", "warn")
+    plain = kafka.create()  # a topic that forgets
+    code, found = doctor(KAFKA_BOOTSTRAP=kafka.bootstrap, TOPIC_BALANCE_UPDATES=plain, TOPIC_REVOCATIONS=plain)
+    assert code == 1 and "not compacted" in said(found, "kafka", "fail")
+
+
+def test_doctor_tells_ports_of_others_from_our_own(gateway):
+    code, found = doctor(BGW_LISTEN=gateway.listen, BGW_ADMIN_LISTEN=gateway.info["admin"])
+    assert results(found, "ports") == ["ok", "ok"], found["ports"]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = "127.0.0.1:%d" % other.getsockname()[1]
+        code, found = doctor(BGW_LISTEN=address)
+        assert code == 1 and address in said(found, "ports", "fail")
+
+
+def test_doctor_reads_certificates_as_the_gateway_would(tmp_path):
+    ca, other = Authority(tmp_path / "a"), Authority(tmp_path / "b")
+    cases = {
+        "old": (ca.server("old.example", days=-1, stem="old"), None, "fail", "old"),
+        "soon": (ca.server("soon.example", days=7, stem="soon"), None, "warn", "soon.example"),
+        "wrong-key": (ca.server("key.example", stem="key"), other.server("key.example", stem="key").key, "fail", "key"),
+        "early": (ca.server("early.example", starts_days=2, days=60, stem="early"), None, "fail", "early"),
+    }
+    for name, (server, key, result, word) in cases.items():
+        code, found = doctor(BGW_TLS_CERT=server.cert, BGW_TLS_KEY=key or server.key)
+        assert word in said(found, "certificates", result), (name, found)
+        assert code == (1 if result == "fail" else 0)
+    code, found = doctor(BGW_TLS_CERT=tmp_path / "none.pem", BGW_TLS_KEY=tmp_path / "none.key")
+    assert code == 1 and "none" in said(found, "certificates", "fail")
+    good = ca.server("good.example", days=90, stem="good")
+    code, found = doctor(BGW_TLS_CERT=good.cert, BGW_TLS_KEY=good.key, BGW_TLS_CLIENT_AUTH="required",
+                         BGW_TLS_CLIENT_CA=tmp_path / "no-ca.pem")
+    assert code == 1 and "no-ca.pem" in said(found, "certificates", "fail")
+
+
+@contextlib.contextmanager
+def web_server(document, status=200):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(document)))
+            self.end_headers()
+            self.wfile.write(document)
+
+        def log_message(self, *unused):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield "http://127.0.0.1:%d/keys" % server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_doctor_fetches_the_key_set_and_tries_its_keys(tmp_path):
+    document = key_set(Key("ES256", "k1"), Key("EdDSA", "k2"))
+    path = tmp_path / "jwks.json"
+    path.write_bytes(document)
+    with web_server(document) as url:
+        for source in (url, path):
+            code, found = doctor(BGW_JWT_JWKS=source)
+            assert code == 0 and "2 keys" in said(found, "token keys", "ok"), found
+    for status, body, word in ((500, b"{}", "500"), (200, b"<html>", "no key"), (200, b'{"keys":[]}', "no key")):
+        with web_server(body, status) as url:
+            code, found = doctor(BGW_JWT_JWKS=url)
+            assert code == 1 and word in said(found, "token keys", "fail"), found
+    code, found = doctor(BGW_JWT_JWKS=url)  # the server has gone
+    assert code == 1 and url in said(found, "token keys", "fail")
+    code, found = doctor(BGW_JWT_JWKS=tmp_path / "none.json")
+    assert code == 1 and "none.json" in said(found, "token keys", "fail")
+    code, found = doctor(BGW_JWT_JWKS="http://192.0.2.1/keys")
+    assert code == 1 and "loopback" in said(found, "token keys", "fail")
+
+
+def test_doctor_tries_secrets_and_public_keys(tmp_path):
+    code, found = doctor(BGW_JWT_SECRET="short")
+    assert code == 1 and "short" not in said(found, "token keys", "fail")
+    pem = tmp_path / "key.pem"
+    pem.write_text(Key("RS256").pem)
+    code, found = doctor(BGW_JWT_SECRET="", BGW_JWT_PUBLIC_KEY=pem)
+    assert code == 0 and "BGW_JWT_AUDIENCE" in said(found, "token keys", "warn")
+    assert "BGW_RESUME_SECRET" in said(found, "resume secret", "warn")
+    pem.write_text("-----BEGIN PUBLIC KEY-----\nbm9uc2Vuc2U=\n-----END PUBLIC KEY-----\n")
+    code, found = doctor(BGW_JWT_PUBLIC_KEY=pem)
+    assert code == 1 and "BGW_JWT_PUBLIC_KEY" in said(found, "token keys", "fail")
+
+
+def test_doctor_tells_too_few_descriptors():
+    code, found = doctor(BGW_CONNECTIONS_MAX=10000000)
+    assert code == 1 and "BGW_CONNECTIONS_MAX" in said(found, "descriptors", "fail")
+
+
+# ---- the unit ----
+
+def test_the_unit_of_systemd_is_well_formed_and_fits_the_defaults(tmp_path):
+    text = (TOP / "deploy/systemd/bgw.service").read_text()
+    unit = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Z]\w+=", line))
+    assert unit["Type"] == "notify-reload" and unit["NotifyAccess"] == "main"
+    config = (TOP / "server/config/config.def").read_text()
+    drain = int(re.search(r'"BGW_DRAIN_S", "drain-s", (\d+)', config)[1])
+    assert int(unit["TimeoutStopSec"]) >= drain + 10
+    assert int(unit["WatchdogSec"]) >= 20  # twice the 5 s after which a thread counts as stuck, and room
+    assert unit["CapabilityBoundingSet"] == "" and unit["NoNewPrivileges"] == "yes" and unit["ProtectSystem"] == "strict"
+    analyze = shutil.which("systemd-analyze")
+    if not analyze:
+        pytest.skip("systemd-analyze is not installed")
+    copy = tmp_path / "bgw.service"
+    copy.write_text(re.sub(r"^(User|Group)=.*", r"\1=root", text.replace("/usr/bin/bgw", os.environ["BGW_BIN"]), flags=re.M))
+    done = subprocess.run([analyze, "verify", "--recursive-errors=no", copy], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
