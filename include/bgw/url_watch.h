@@ -19,7 +19,6 @@
 struct bgw_url_watch; /* created and destroyed while the reader's loop does not run; `want` any thread */
 
 struct bgw_url_watch_config { /* copied */
-    const char *name;     /* what the configuration calls it, for words: "BGW_JWT_JWKS"; NULL: no name */
     const char *url;      /* "https://…", "http://" on a loopback address, "file:///path" or a path */
     const char *ca_file;  /* NULL or "": the system's */
     int64_t refresh_ms, cooldown_ms, timeout_ms;

@@ -89,7 +89,7 @@ const char *bgw_http_address_parse(const char *url, struct bgw_http_address *out
         return "there is no memory left";
     CURLUcode rc = curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER);
     const char *why = rc == CURLUE_OK                 ? describe(u, out)
-                      : rc == CURLUE_USER_NOT_ALLOWED ? "a name or password in it would end up in logs"
+                      : rc == CURLUE_USER_NOT_ALLOWED ? "it must not carry a name or a password, which would end up in logs"
                       : rc == CURLUE_UNSUPPORTED_SCHEME ? "it must begin with https:// or http://"
                                                         : "it is no well-formed address";
     curl_url_cleanup(u);

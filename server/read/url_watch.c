@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define KEY "BGW_JWT_JWKS" /* for words: the one document that is watched so far; the metrics are its own too */
 #define FETCHING (-1) /* in `gate` */
 #define ASKED_MAX 8   /* messages; one or two in fact */
 #define TROUBLE_MAX 160
@@ -35,7 +36,7 @@ enum ask { ASK_WANT, ASK_NOW };
 
 struct bgw_url_watch { /* reader's thread, except what says otherwise */
     struct bgw_url_watch_config config;
-    char *name, *url, *ca_file;
+    char *url, *ca_file;
     const char *path; /* in `url`; NULL: it is asked for over HTTP */
     struct bgw_http_address address;
     struct bgw_loop *loop;
@@ -94,10 +95,10 @@ static void tell(struct bgw_url_watch *w, enum fortune fortune, const char *word
         return;
     const char *from = w->path ? w->path : w->address.origin;
     if (fortune == WELL)
-        BGW_LOG(BGW_LOG_INFO, "document_read", {"key", LS(w->name)}, {"from", LS(from)},
+        BGW_LOG(BGW_LOG_INFO, "document_read", {"key", LS(KEY)}, {"from", LS(from)},
                 {"failures_before", LI(w->failures)});
     else
-        BGW_LOG(BGW_LOG_WARN, fortune == FAILED ? "document_not_read" : "document_unusable", {"key", LS(w->name)},
+        BGW_LOG(BGW_LOG_WARN, fortune == FAILED ? "document_not_read" : "document_unusable", {"key", LS(KEY)},
                 {"from", LS(from)}, {"reason", LS(words)}, {"detail", LS(detail)},
                 {"effect", LS(w->ever ? "the one read before stays in use" : "there is none yet; asked again soon")});
 }
@@ -239,7 +240,10 @@ void bgw_url_watch_trouble(struct bgw_url_watch *w, char *out, size_t cap)
 
 static enum bgw_status refuse(const struct bgw_url_watch *w, struct bgw_buf *error, const char *why)
 {
-    bgw_buf_appendf(error, "%s is \"%.300s\": %s", *w->name ? w->name : "the address", w->url, why);
+    if (strchr(w->url, '@')) /* perhaps a password */
+        bgw_buf_appendf(error, KEY " is not shown here: %s", why);
+    else
+        bgw_buf_appendf(error, KEY " is \"%.300s\": %s", w->url, why);
     return BGW_CONFIG;
 }
 
@@ -252,9 +256,8 @@ static enum bgw_status look_at_http(struct bgw_url_watch *w, struct bgw_buf *err
         return refuse(w, error, "over http:// anybody on the way could put keys of his own into it; use https:// (http:// "
                                 "is for loopback addresses alone)");
     if (*w->ca_file && access(w->ca_file, R_OK) != 0) {
-        bgw_buf_appendf(error, "%s%s is \"%.300s\": %s; it must name a PEM file with the authorities of the server",
-                        *w->name ? w->name : "its file of authorities", *w->name ? "_CA" : "", w->ca_file,
-                        strerrordesc_np(errno));
+        bgw_buf_appendf(error, KEY "_CA is \"%.300s\": %s; it must name a PEM file with the authorities of the server",
+                        w->ca_file, strerrordesc_np(errno));
         return BGW_CONFIG;
     }
     return bgw_http_client_create(&w->http, w->loop);
@@ -279,10 +282,9 @@ static enum bgw_status look_at_url(struct bgw_url_watch *w, struct bgw_buf *erro
 
 static enum bgw_status set_up(struct bgw_url_watch *w, const struct bgw_url_watch_config *config, struct bgw_buf *error)
 {
-    w->name = strdup(config->name ? config->name : "");
     w->url = strdup(config->url);
     w->ca_file = strdup(config->ca_file ? config->ca_file : "");
-    if (!w->name || !w->url || !w->ca_file)
+    if (!w->url || !w->ca_file)
         return BGW_NO_MEMORY;
     if (w->config.refresh_ms < w->config.cooldown_ms)
         w->config.refresh_ms = w->config.cooldown_ms;
@@ -324,7 +326,6 @@ void bgw_url_watch_destroy(struct bgw_url_watch **watch)
     bgw_http_client_destroy(&w->http);
     bgw_mailbox_destroy(&w->asked);
     pthread_mutex_destroy(&w->lock);
-    free(w->name);
     free(w->url);
     free(w->ca_file);
     free(w);
