@@ -76,7 +76,7 @@ static void refuse_handshake(struct bgw_conn *c, enum bgw_refusal why)
     const char *headers = NULL;
     int status = bgw_refusal_status(why);
     if (status == 426)
-        headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n";
+        headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     if (status == 401)
         headers = "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_request\"\r\n";
     if (status == 429 || status == 503) {

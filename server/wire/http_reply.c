@@ -102,7 +102,7 @@ void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, si
     if (r->headers)
         bgw_buf_append_str(out, r->headers);
     if (r->close)
-        bgw_buf_append_str(out, "Connection: close\r\n");
+        bgw_buf_append_str(out, r->status == 426 ? "Connection: Upgrade, close\r\n" : "Connection: close\r\n");
     bgw_buf_append_str(out, "\r\n");
 }
 

@@ -92,7 +92,9 @@ enum bgw_refusal bgw_http_rules_line(struct http_head *h, struct bgw_http_reques
         !memmem(word[1].data, word[1].len, "://", 3))
         return BGW_REFUSAL_BAD_TARGET;
     for (size_t i = 0; i < word[1].len; i++) {
-        if (!target_char((unsigned char)word[1].data[i]))
+        /* brackets stand around an address in http://[address]/path, nowhere else: judge_target sees to it */
+        bool bracket = word[1].data[0] != '/' && (word[1].data[i] == '[' || word[1].data[i] == ']');
+        if (!bracket && !target_char((unsigned char)word[1].data[i]))
             return BGW_REFUSAL_BAD_TARGET;
     }
     return BGW_REFUSAL_NONE;
@@ -124,6 +126,8 @@ static enum bgw_refusal judge_target(struct http_head *h, struct bgw_http_reques
                                            r->host))
             return BGW_REFUSAL_BAD_TARGET;
         target = bgw_slice_of(slash, target.len - (size_t)(slash - target.data));
+        if (memchr(target.data, '[', target.len) || memchr(target.data, ']', target.len))
+            return BGW_REFUSAL_BAD_TARGET;
     }
     const char *question = memchr(target.data, '?', target.len);
     struct bgw_slice path = target;
