@@ -23,15 +23,17 @@ struct reading {
 };
 
 /*
- * A NumericDate is a number of seconds and may have a fraction (RFC 7519 §2); the fraction is cut
- * off, so a token never lives longer than it says. Signs and exponents are refused.
+ * A NumericDate is a number of seconds and may have a fraction (RFC 7519 §2). The fraction is cut
+ * off, or, for a time before which nothing is valid, rounded up: a token never lives longer than it
+ * says, at either end. Signs and exponents are refused.
  */
-static bool numeric_date(const struct bgw_json *value, int64_t *out)
+static bool numeric_date(const struct bgw_json *value, bool up, int64_t *out)
 {
     if (value->type != BGW_JSON_NUMBER)
         return false;
     struct bgw_slice text = value->raw;
     int64_t seconds = 0;
+    bool more = false;
     size_t i = 0;
     for (; i < text.len && text.data[i] >= '0' && text.data[i] <= '9'; i++) {
         seconds = seconds * 10 + (text.data[i] - '0');
@@ -41,9 +43,9 @@ static bool numeric_date(const struct bgw_json *value, int64_t *out)
     if (i == 0)
         return false;
     if (i < text.len && text.data[i] == '.')
-        for (i++; i < text.len && text.data[i] >= '0' && text.data[i] <= '9';)
-            i++;
-    *out = seconds;
+        for (i++; i < text.len && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+            more = more || text.data[i] != '0';
+    *out = seconds + (up && more);
     return i == text.len;
 }
 
@@ -51,11 +53,11 @@ static enum bgw_auth_result read_times(struct reading *r, struct bgw_now now)
 {
     struct bgw_json value;
     int64_t exp = 0, nbf = 0;
-    if (!bgw_json_member(r->root, "exp", &value) || !numeric_date(&value, &exp))
+    if (!bgw_json_member(r->root, "exp", &value) || !numeric_date(&value, false, &exp))
         return BGW_AUTH_BAD_CLAIMS;
-    if (bgw_json_member(r->root, "nbf", &value) && !numeric_date(&value, &nbf))
+    if (bgw_json_member(r->root, "nbf", &value) && !numeric_date(&value, true, &nbf))
         return BGW_AUTH_BAD_CLAIMS;
-    if (bgw_json_member(r->root, "iat", &value) && !numeric_date(&value, &r->out->issued_s))
+    if (bgw_json_member(r->root, "iat", &value) && !numeric_date(&value, false, &r->out->issued_s))
         return BGW_AUTH_BAD_CLAIMS;
     r->out->expires_ms = (exp + r->rules->leeway_s) * 1000;
     if (now.wall_ms >= r->out->expires_ms)

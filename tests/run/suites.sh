@@ -5,15 +5,18 @@
 # `N passed, N failed` (and `, N skipped` where it can skip); its output is build/log/suite-NAME.log.
 # Builds and downloads happen before, and are kept; results never are.
 
-ALL_SUITES="lint unit tsan sim fuzz integration"
+ALL_SUITES="lint unit tsan tokens sim fuzz integration"
 SIM_SEEDS=2000
 SIM_SEEDS_LONG=100000
+TOKEN_SEEDS=4 # of 5,000 tokens each
+TOKEN_SEEDS_LONG=200
 
 # Which builds a suite stands on.
 builds_of() {
     case $1 in
         unit) echo asan clang ;;
         tsan) echo tsan ;;
+        tokens) echo asan ;;
         sim) echo asan ;;
         fuzz) echo fuzz ;;
         integration) echo asan release ;;
@@ -36,6 +39,7 @@ run_suites() {
     set -m # every background job is a process group, ended as one
     trap end_jobs INT TERM
     case $suites in *integration*) fetch_for_integration & ;; esac
+    case $suites in *tokens*) fetch_for_tokens & ;; esac
     # shellcheck disable=SC2046 # a list of presets
     for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
         alone build "$preset" || broken="$broken $preset"
@@ -127,6 +131,13 @@ suite_unit() {
 
 suite_tsan() { box tests/run/unit.sh build/tsan; }
 
+suite_tokens() {
+    local seeds=$TOKEN_SEEDS
+    [ -z "${BGW_LONG:-}" ] || seeds=$TOKEN_SEEDS_LONG
+    [ -e "$(jose)/.done" ] || { echo "a download failed; its log is in $LOGS"; return 1; }
+    box tests/tokens/run.sh build/asan "$(jose)" "$seeds" 5000
+}
+
 # Seeds are cut in as many runs as there are cores; the long run goes on in the release build.
 suite_sim() {
     local jobs status=0
@@ -181,6 +192,7 @@ suite_integration() {
 # ---- downloads, once -------------------------------------------------------------------------
 
 venv() { echo "$KEEP/venv-$( (echo "$SYSTEM"; cat "$TOP/tests/integration/requirements.txt") | sha256sum | cut -c1-12)"; }
+jose() { echo "$KEEP/jose-$( (echo "$SYSTEM"; cat "$TOP/tests/tokens/package-lock.json" "$TOP/tests/tokens/package.json") | sha256sum | cut -c1-12)"; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
 
 # shellcheck disable=SC2016 # expanded by the shell in the box
@@ -199,5 +211,19 @@ fetch_for_integration() {
             mvn -B -ntp -f tests/run/kafka-pom.xml "-Dmaven.repo.local=$2/m2" \
                 dependency:copy-dependencies "-DoutputDirectory=$1"
             touch "$1/.done"' sh "$dir" "$KEEP"
+    ) 7>"$KEEP/fetch.lock"
+}
+
+# shellcheck disable=SC2016 # expanded by the shell in the box
+fetch_for_tokens() {
+    local dir
+    (
+        flock 7
+        dir=$(jose)
+        [ -e "$dir/.done" ] || step jose box sh -ec '
+            rm -rf "$1" && mkdir -p "$1"
+            cp tests/tokens/package.json tests/tokens/package-lock.json tests/tokens/.npmrc "$1/"
+            cd "$1" && npm ci --ignore-scripts --no-audit --no-fund
+            touch .done' sh "$dir"
     ) 7>"$KEEP/fetch.lock"
 }

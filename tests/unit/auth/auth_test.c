@@ -327,6 +327,8 @@ static const struct {
     {"{" BASE GRANT "}", "ok"},
     {"{\"exp\":1800000060.9,\"sub\":\"a\"" GRANT "}", "ok"},
     {"{\"exp\":1800000000.9,\"sub\":\"a\"" GRANT "}", "token_expired"},
+    {"{" BASE ",\"nbf\":1800000000.0" GRANT "}", "ok"},
+    {"{" BASE ",\"nbf\":1800000000.01" GRANT "}", "token_not_yet_valid"},
     {"{\"exp\":1800000000,\"sub\":\"a\"" GRANT "}", "token_expired"},
     {"{\"exp\":1800000001,\"sub\":\"a\"" GRANT "}", "ok"},
     {"{\"exp\":0,\"sub\":\"a\"" GRANT "}", "token_expired"},
