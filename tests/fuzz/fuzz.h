@@ -86,4 +86,29 @@ static inline char *fuzz_copy(struct bgw_slice s)
     return copy;
 }
 
+/* ---- edits ---- */
+
+/* Changes text[0 .. *len) as the input says, until it ends: four bytes an edit. What was signed is
+ * reached so from every side, though no fuzzer can sign. */
+static inline void fuzz_edit(struct fuzz_in *in, char *text, size_t *len, size_t cap)
+{
+    while (in->left >= 4) {
+        uint32_t op = fuzz_take(in, 1);
+        size_t at = fuzz_take(in, 2) % (*len + 1);
+        char byte = (char)fuzz_take(in, 1);
+        if (op % 4 == 0 && at < *len) {
+            text[at] = byte;
+        } else if (op % 4 == 1 && at < *len) {
+            text[at] = (char)(text[at] ^ (1 << (byte & 7)));
+        } else if (op % 4 == 2 && *len < cap) {
+            memmove(text + at + 1, text + at, (*len)++ - at);
+            text[at] = byte;
+        } else if (op % 4 == 3) {
+            size_t cut = *len - at < (unsigned char)byte ? *len - at : (unsigned char)byte;
+            memmove(text + at, text + at + cut, *len - at - cut);
+            *len -= cut;
+        }
+    }
+}
+
 #endif

@@ -2,7 +2,7 @@
 /*
  * fuzz-http: one request through the reader, whole and in pieces.
  *
- *   body_max 1 (x 16 bytes) | seed of the pieces 4 | bytes of the connection
+ *   limits 1 | seed of the pieces 4 | bytes of the connection
  *
  * Properties: how the bytes arrive changes nothing; what is behind the request changes nothing and
  * is left alone; a request that was accepted reads the same to a reader of ours that knows nothing
@@ -14,11 +14,10 @@
 
 #include "bgw/metrics.h"
 
-static struct bgw_http_reader *read_in_pieces(struct bgw_slice bytes, size_t body_max, uint32_t seed, bool whole,
+static struct bgw_http_reader *read_in_pieces(struct bgw_slice bytes, const struct bgw_http_limits *limits, uint32_t seed, bool whole,
                                               enum bgw_http_progress *progress, size_t *used)
 {
-    const struct bgw_http_limits limits = {32768, body_max};
-    struct bgw_http_reader *r = bgw_http_reader_create(&limits);
+    struct bgw_http_reader *r = bgw_http_reader_create(limits);
     FUZZ_CHECK(r);
     *progress = BGW_HTTP_MORE;
     *used = 0;
@@ -156,20 +155,20 @@ static void look_up(const struct bgw_http_request *r)
 }
 
 /* The same request with nothing behind it, with something else behind it, and without its last byte. */
-static void check_ends_there(struct bgw_slice bytes, size_t used, size_t body_max)
+static void check_ends_there(struct bgw_slice bytes, size_t used, const struct bgw_http_limits *limits)
 {
     enum bgw_http_progress progress;
     size_t again;
-    struct bgw_http_reader *r = read_in_pieces(bgw_slice_of(bytes.data, used), body_max, 0, true, &progress, &again);
+    struct bgw_http_reader *r = read_in_pieces(bgw_slice_of(bytes.data, used), limits, 0, true, &progress, &again);
     FUZZ_CHECK(progress == BGW_HTTP_DONE && again == used);
     bgw_http_reader_destroy(&r);
-    r = read_in_pieces(bgw_slice_of(bytes.data, used - 1), body_max, 0, true, &progress, &again);
+    r = read_in_pieces(bgw_slice_of(bytes.data, used - 1), limits, 0, true, &progress, &again);
     FUZZ_CHECK(progress == BGW_HTTP_MORE);
     bgw_http_reader_destroy(&r);
     char *longer = malloc(used + 3);
     memcpy(longer, bytes.data, used);
     memcpy(longer + used, "\0\r\n", 3);
-    r = read_in_pieces(bgw_slice_of(longer, used + 3), body_max, 0, true, &progress, &again);
+    r = read_in_pieces(bgw_slice_of(longer, used + 3), limits, 0, true, &progress, &again);
     FUZZ_CHECK(progress == BGW_HTTP_DONE && again == used);
     bgw_http_reader_destroy(&r);
     free(longer);
@@ -187,13 +186,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_in in = {data, size};
-    size_t body_max = 16u * fuzz_take(&in, 1);
+    uint32_t size_choice = fuzz_take(&in, 1);
+    const struct bgw_http_limits limits = {.header_bytes_max = size_choice & 1 ? 64 : 32768, .body_bytes_max = 8u * size_choice};
     uint32_t seed = fuzz_take(&in, 4);
     struct bgw_slice bytes = fuzz_rest(&in);
     enum bgw_http_progress progress[2];
     size_t used[2];
-    struct bgw_http_reader *whole = read_in_pieces(bytes, body_max, 0, true, &progress[0], &used[0]);
-    struct bgw_http_reader *pieces = read_in_pieces(bytes, body_max, seed, false, &progress[1], &used[1]);
+    struct bgw_http_reader *whole = read_in_pieces(bytes, &limits, 0, true, &progress[0], &used[0]);
+    struct bgw_http_reader *pieces = read_in_pieces(bytes, &limits, seed, false, &progress[1], &used[1]);
     FUZZ_CHECK(progress[0] == progress[1]);
     FUZZ_CHECK(bgw_http_reader_refusal(whole) == bgw_http_reader_refusal(pieces));
     if (progress[0] == BGW_HTTP_DONE) {
@@ -201,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_same(whole, pieces);
         check_reads_one_way(whole, bytes, used[0]);
         look_up(bgw_http_reader_request(whole));
-        check_ends_there(bytes, used[0], body_max);
+        check_ends_there(bytes, used[0], &limits);
     }
     bgw_http_reader_destroy(&whole);
     bgw_http_reader_destroy(&pieces);

@@ -2,6 +2,7 @@
 """Writes the hand-made part of the corpora: `python3 -m tests.fuzz.seeds`, from the checkout. What
 fuzzing found (found-*, regress-*) lies beside it and is left alone."""
 
+import json
 import pathlib
 import struct
 
@@ -100,6 +101,8 @@ def kafka():
     key, value, tenant, version, second, watched, timeless = 1, 2, 4, 8, 16, 32, 64
 
     def record(what, k=b"", t=b"", v=b"", body=b""):
+        if body.startswith(b'{"minor"') and k:  # each needs its account
+            body = b'{"accountId":"%s",' % k.split(b"|")[0] + body[1:]
         rest = b"\n".join((k, t, v, body))
         return bytes([what]) + struct.pack(">H", len(rest)) + rest
 
@@ -149,7 +152,180 @@ def config():
     yield "help", b"\0--\0-x\0=y\0--shards"
 
 
-TARGETS = {f.__name__: f for f in (http, ws, kafka, config)}
+def commands():
+    hello = '{"op":"hello","token":"$1"}'
+    sub = '{"op":"sub","id":1,"keys":["A","B/USD","C"]}'
+    scripts = {
+        "plain": [hello, sub, "!pA NGN 100", "!pB USD 5", "!t1000", '{"op":"unsub","id":2,"keys":["A"]}', "!pA NGN 101", "!t1500"],
+        "values-first": ["!pA NGN 100", "!pA USD 7", "!pB NGN 1", hello, sub, "!t1000", "!xA", "!t1000"],
+        "header-token": ["!o2", '{"op":"sub","id":1,"keys":["A","A/USD","D"]}', "!pA USD 1", "!pD NGN 2", "!t1500"],
+        "since": ["!pA NGN 100", hello, sub, "!t1000", "!c", hello, '{"op":"sub","id":1,"keys":["A"],"since":{"A":"$v"}}', "!t1500"],
+        "since-ahead": [hello, '{"op":"sub","id":1,"keys":["A"],"since":{"A":"e1.900"}}', "!b", "!t400", "!pA NGN 1", "!t1500"],
+        "since-parts": [hello, '{"op":"sub","id":1,"keys":["A"],"since":{"A":{"NGN":"e1.1","USD":"zz.1.2"}}}', "!pA NGN 1", "!t1500"],
+        "resume": ["!pA NGN 1", hello, sub, "!t1500", "!c", '{"op":"hello","token":"$1","resume":"$r"}', sub, "!t1500"],
+        "resume-other": ["!pA NGN 1", hello, sub, "!t1500", "!c", '{"op":"hello","token":"$2","resume":"$r"}', sub, "!t1500"],
+        "refresh": ["!pA NGN 1", hello, sub, "!t1000", '{"op":"auth","id":3,"token":"$3"}', "!pB USD 1", "!t12000"],
+        "refresh-other": [hello, '{"op":"auth","id":3,"token":"$2"}', '{"op":"auth","id":4,"token":"x"}'],
+        "rate": [hello, sub, '{"op":"rate","id":5,"max_hz":0.5,"max_bytes_s":64}', "!pA NGN 1", "!pA NGN 2", "!t3000", '{"op":"rate","id":6}', "!t1000"],
+        "repair": ["!pA NGN 1", hello, sub, "!t1000", '{"op":"repair","id":5}', "!t1000", '{"op":"ack","w":"$w"}', '{"op":"ping","id":0}'],
+        "slow": [hello, sub, "!w", "!pA NGN 1", "!pA NGN 2", '{"op":"ping","id":9}', "!pA NGN 3", "!t1000", "!w", "!t1500"],
+        "stalled": [hello, sub, "!w", "!pA NGN 1", "!t40000"],
+        "two": [hello, sub, "!s1", '{"op":"hello","token":"$2"}', '{"op":"sub","id":1,"keys":["A","E"]}', "!pA NGN 1", "!s0", "!c", "!pA NGN 2", "!t1500"],
+        "epoch": [hello, sub, "!pA NGN 1", "!t1000", "!e", "!t1000", "!pA NGN 2", "!t1500"],
+        "errors": [hello, "", "{", '{"op":"x","id":1}', '{"op":"sub","id":2}', '{"op":"sub","id":3,"feed":"y","keys":[]}', '{"op":"ping"}',
+                   '{"op":"ping","id":-1}', '{"op":"sub","id":4,"keys":["a b","A/ngn","\\u0041"]}', hello, '{"op":"ack"}', "[]", "1"],
+        "early": ['{"op":"ping","id":1}', '{"op":"sub","id":2,"keys":["A"]}', '{"op":"hello"}', '{"op":"hello","token":"a.b.c"}'],
+        "silence": ["!o0", "!t6000"],
+        "unanswered": ["!pA NGN 1", hello, '{"op":"sub","id":1,"keys":["A"],"since":{"A":"e1.0"}}', '{"op":"unsub","id":2,"keys":["A"]}', "!t1500"],
+        "twice": [hello, sub, sub.replace("1", "2"), '{"op":"unsub","id":3,"keys":["A","A","nope"]}', "!pA NGN 1", "!t1500"],
+        "escapes": [hello, '{"op":"sub","id":1,"keys":["\\u0041","\\ud83d\\ude00"],"since":{"\\u0041":"e1.1"},"x":{"y":[1,2]}}', "!t1000"],
+        "removed": ["!pA NGN 1", "!xA", hello, sub, "!t1000", "!pA NGN 5", "!xA|NGN", "!t1500"],
+    }
+    for name, lines in scripts.items():
+        yield name, "\n".join(lines).encode()
+
+
+def edits(*changes):
+    return b"".join(struct.pack(">BHB", op, at, byte) for op, at, byte in changes)
+
+
+def jwt():
+    for alg in range(5):
+        yield f"good-{alg}", bytes([alg, 0])
+        yield f"bit-{alg}", bytes([alg, 0]) + edits((1, 60, 0))
+        yield f"end-{alg}", bytes([alg, 0]) + edits((1, 65535, 1), (2, 65535, 61))
+        yield f"cut-{alg}", bytes([alg, 0]) + edits((3, 70, 30))
+        yield f"payload-of-next-{alg}", bytes([alg, 0x80 | (alg + 1) % 5])
+        yield f"signature-of-next-{alg}", bytes([alg, 0xc0 | (alg + 1) % 5])
+    yield "none", b"\x08eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiZXhwIjo0MTAyNDQ0ODAwfQ."
+    yield "two-parts", b"\x08a.b"
+    yield "padded", b"\x08eyJhbGciOiJIUzI1NiJ9.e30=.AA"
+    head, ends = b'{"alg":"HS256"}', b'"sub":"ann","exp":4102444800'
+    signed = {
+        "accounts": b'{%s,"scope":"accounts.read","accounts":["A","B"]}' % ends,
+        "all": b'{%s,"scope":"x accounts.read.all ops.read","tenant":"t1"}' % ends,
+        "details": b'{%s,"authorization_details":[{"type":"account_balance","actions":["read"],"identifiers":["A"]}]}' % ends,
+        "array-scope": b'{%s,"scope":["accounts.read"],"accounts":["\\u0041"]}' % ends,
+        "no-exp": b'{"sub":"ann"}', "no-sub": b'{"exp":4102444800}', "text-exp": b'{"sub":"a","exp":"4102444800"}',
+        "fraction-exp": b'{"sub":"a","exp":4102444800.5}', "late": b'{"sub":"a","exp":9223372036854775807}',
+        "early": b'{%s,"nbf":4102444000,"iat":1,"jti":"j"}' % ends, "past": b'{"sub":"a","exp":1}',
+        "twice": b'{%s,"exp":1}' % ends, "array": b"[]", "nested": b'{%s,"accounts":[["A"]]}' % ends,
+    }
+    for name, payload in signed.items():
+        yield "signed-" + name, b"\x10" + head + b"\n" + payload
+    for name, header in {"crit": b'{"alg":"HS256","crit":["x"]}', "b64": b'{"alg":"HS256","b64":false}', "kid": b'{"alg":"HS256","kid":"r","typ":"JWT"}',
+                         "confused": b'{"alg":"RS256","kid":"r"}', "twice": b'{"alg":"HS256","alg":"none"}', "case": b'{"alg":"hs256"}'}.items():
+        yield "header-" + name, b"\x10" + header + b"\n" + signed["accounts"]
+
+
+def jwks():
+    text = (CORPUS.parent / "tokens.h").read_text(encoding="utf-8")
+    text = text[text.index("fuzz_jwks[]"):text.index("fuzz_tokens[FUZZ_TOKENS] = {")]
+    good = json.loads("".join(json.loads(line.strip().rstrip(";")) for line in text.splitlines() if line.startswith("    ")))
+    rsa, pss, elliptic, edwards = good["keys"]
+
+    def document(*keys, **more):
+        return json.dumps({"keys": list(keys), **more}, separators=(",", ":")).encode()
+
+    def without(key, *names):
+        return {k: v for k, v in key.items() if k not in names}
+
+    yield "good", document(*good["keys"])
+    yield "edwards", document(edwards)
+    yield "elliptic", document(elliptic, more=[1])
+    yield "nameless", document(without(edwards, "kid"))
+    yield "nameless-two", document(without(edwards, "kid"), elliptic)
+    yield "twice", document(edwards, edwards)
+    yield "off-curve", document({**elliptic, "y": elliptic["x"]})
+    yield "short", document({**elliptic, "x": elliptic["x"][:-2]}, edwards)
+    yield "private", document({**edwards, "d": "AAAA"}, elliptic)
+    yield "symmetric", document({"kty": "oct", "k": "A" * 44, "alg": "HS256"})
+    yield "symmetric-beside", document({"kty": "oct", "k": "A" * 44, "kid": "s"}, edwards)
+    yield "use", document({**edwards, "use": "enc"}, {**elliptic, "use": "sig", "key_ops": ["verify"]})
+    yield "exponent", document({**rsa, "e": "AQ"}, {**pss, "e": "AQAA"})
+    yield "small", document({**rsa, "n": rsa["n"][:40]})
+    yield "confused", document({**elliptic, "alg": "HS256"}, {**rsa, "alg": "ES256"})
+    yield "unknown", document({"kty": "X"}, [], 1)
+    yield "empty", document()
+    yield "no-keys", b"{}"
+    yield "array", b"[]"
+
+
+def proxy():
+    sign = b"\r\n\r\n\0\r\nQUIT\n"
+    four, six = bytes([192, 0, 2, 1, 198, 51, 100, 1]) + struct.pack(">HH", 50000, 443), bytes(range(32)) + struct.pack(">HH", 1, 2)
+    yield "tcp4", sign + b"\x21\x11" + struct.pack(">H", 12) + four + b"GET /"
+    yield "tcp6", sign + b"\x21\x21" + struct.pack(">H", 36) + six
+    yield "local", sign + b"\x20\x00\0\0"
+    yield "local-tcp4", sign + b"\x20\x11" + struct.pack(">H", 12) + four
+    yield "unspec", sign + b"\x21\x00\0\x04abcd"
+    yield "tlv", sign + b"\x21\x11" + struct.pack(">H", 19) + four + b"\x04\x00\x04abcd"
+    yield "short", sign + b"\x21\x11" + struct.pack(">H", 11) + four
+    yield "long", sign + b"\x21\x11\xff\xff" + four
+    yield "udp", sign + b"\x21\x12" + struct.pack(">H", 12) + four
+    yield "unix", sign + b"\x21\x31\0\xd8"
+    yield "version-1", b"PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n"
+    yield "command", sign + b"\x22\x11\0\x0c" + four
+    yield "http", b"GET / HTTP/1.1\r\n"
+
+
+def forwarded():
+    texts = {
+        "plain": b"192.0.2.1\n", "list": b"192.0.2.1, 10.0.0.1 , 2001:db8::7\n", "ports": b"192.0.2.1:80, [2001:db8:1::1]:443\n",
+        "unknown": b"unknown, _hidden\n", "nonsense": b"a b, ,;\"\n", "standard": b"\nfor=192.0.2.1;proto=https;by=10.0.0.1, for=\"[2001:db9::1]:80\"",
+        "quoted": b"\nfor=\"_x\\\"y\", for=\"unknown\"", "open-quote": b"\nfor=\"192.0.2.1", "open-escape": b"\nfor=\"192.0.2.1\\",
+        "for-twice": b"\nfor=192.0.2.1;for=192.0.2.2", "both": b"192.0.2.9\nfor=192.0.2.9", "disagree": b"192.0.2.9\nfor=192.0.2.8",
+        "case": b"\nFOR=192.0.2.1;Host=x", "no-for": b"\nproto=http, by=x", "zone": b"fe80::1%eth0\n", "mapped": b"::ffff:192.0.2.1\n",
+    }
+    for number, (name, text) in enumerate(texts.items()):
+        for which in (0, 1, 2, 3, 4 + 1, 8 + 2)[number % 2::2]:
+            yield f"{name}-{which}", bytes([which]) + text
+
+
+def revocation():
+    texts = {
+        "jti": {"jti": "j1"}, "jti-exp": {"jti": "j1", "exp": 1900000000, "tenant": "t1"}, "before": {"sub": "ann", "before": 1800000000},
+        "accounts": {"sub": "ann", "accounts": ["A", "B", "A"], "exp": 1800000100}, "past": {"jti": "j", "exp": 1700000000},
+        "edge": {"jti": "j", "exp": 1800000000}, "future": {"sub": "a", "before": 1800000061}, "both": {"jti": "a", "sub": "b", "before": 1},
+        "before-accounts": {"sub": "a", "before": 1, "accounts": ["A"]}, "neither": {"exp": 1900000000}, "unknown": {"jti": "j", "x": 1},
+        "empty-list": {"sub": "a", "accounts": []}, "bad-account": {"sub": "a", "accounts": ["a b"]}, "milliseconds": {"jti": "j", "exp": 1800000000000},
+        "tenant": {"sub": "a", "before": 5, "tenant": "a b"}, "empty": {"jti": ""},
+    }
+    for name, value in texts.items():
+        yield name, json.dumps(value).encode()
+    yield "twice", b'{"jti":"a","jti":"b"}'
+    yield "escaped", b'{"\\u0073ub":"\\u00e9","accounts":["\\u0041"]}'
+    yield "array", b"[]"
+
+
+def resume():
+    def body(hashes, subject=1, flags=1, count=None):
+        return (struct.pack(">BQQQQBB", 1, 0x3165, subject, 1, 1799999999000, flags, len(hashes) if count is None else count) +
+                b"".join(struct.pack(">Q", h) for h in hashes))
+
+    shown = 0xcbf29ce484222325
+    for byte in b"A|NGN|e1.7":
+        shown = (shown ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+    yield "given", b"\0"
+    yield "bit", b"\0" + edits((1, 20, 0))
+    yield "cut", b"\0" + edits((3, 30, 4))
+    yield "longer", b"\0" + edits((2, 65535, 65))
+    yield "end", b"\0" + edits((1, 77, 0), (1, 78, 1))
+    yield "another-subject", b"\3"
+    yield "text", b"\1AQAAAAAAADFl"
+    yield "empty", b"\1"
+    yield "nonsense", b"\1?*="
+    yield "signed", b"\2" + body([shown])
+    yield "signed-other-hash", b"\2" + body([1, 2, 3])
+    yield "signed-other-subject", b"\2" + body([shown], subject=9)
+    yield "signed-empty", b"\2" + body([])
+    yield "signed-count", b"\2" + body([shown], count=200)
+    yield "signed-many", b"\2" + body([shown] * 100)
+    yield "signed-form", b"\2\2" + body([shown])[1:]
+    yield "signed-short", b"\2\1"
+
+
+TARGETS = {f.__name__: f for f in (http, ws, kafka, config, commands, jwt, jwks, proxy, forwarded, revocation, resume)}
 
 
 def main():
