@@ -86,5 +86,19 @@ def operations_agree_with_the_tables(files, _remarks):
         yield f"{page}: {name} {labels}", [] if known else ["there is no such metric, or not with this label"]
 
 
+def tests_named_on_the_security_page_exist(files, _remarks):
+    page = "docs/security.md"
+    if page not in files.names:
+        return
+    text = files.text(page)
+    named = [f"tests/unit/{n}" for n in re.findall(r"`(\w+/\w+_test\.c)`", text)]
+    named += [f"tests/integration/{n}" for n in re.findall(r"`(test_\w+\.py)`", text)]
+    for words in re.findall(r"fuzzers? ((?:`\w+`(?:, )?)+)", text):
+        named += [f"tests/fuzz/{n}.c" for n in re.findall(r"\w+", words)]
+    for name in sorted(set(named)):
+        yield f"{page}: {name}", [] if name in files.names else ["there is no such test"]
+
+
 RULES = (container_is_fed_by_the_list, metrics_are_documented, configuration_is_documented,
-         pages_are_as_generated, operations_agree_with_the_tables)
+         pages_are_as_generated, operations_agree_with_the_tables,
+         tests_named_on_the_security_page_exist)
