@@ -5,7 +5,7 @@
 # `N passed, N failed` (and `, N skipped` where it can skip); its output is build/log/suite-NAME.log.
 # Builds and downloads happen before, and are kept; results never are.
 
-ALL_SUITES="lint unit tsan tokens sim fuzz integration"
+ALL_SUITES="lint unit tsan tokens sim fuzz conformance integration"
 SIM_SEEDS=2000
 SIM_SEEDS_LONG=100000
 TOKEN_SEEDS=4 # of 5,000 tokens each
@@ -19,6 +19,7 @@ builds_of() {
         tokens) echo asan ;;
         sim) echo asan ;;
         fuzz) echo fuzz ;;
+        conformance) echo release ;;
         integration) echo asan release ;;
     esac
 }
@@ -39,6 +40,7 @@ run_suites() {
     set -m # every background job is a process group, ended as one
     trap end_jobs INT TERM
     case $suites in *integration*) fetch_for_integration & ;; esac
+    case $suites in *conformance*) fetch_for_conformance & ;; esac
     case $suites in *tokens*) fetch_for_tokens & ;; esac
     # shellcheck disable=SC2046 # a list of presets
     for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
@@ -168,6 +170,16 @@ sim_seeds() {
 
 suite_fuzz() { box tests/run/fuzz.sh replay build/fuzz "$LOGS"; }
 
+suite_conformance() {
+    if [ ! -e "$(conformance_venv)/.done" ]; then
+        echo "a download failed; its log is in $LOGS"
+        return 1
+    fi
+    build release ws-echo || return 1
+    rm -rf "$LOGS/conformance" && mkdir -p "$LOGS/conformance"
+    box "$(conformance_venv)/bin/python" -m tests.conformance build/release/bin/ws-echo "$LOGS/conformance"
+}
+
 suite_integration() {
     local status=0 out=$LOGS/integration.out
     if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ]; then
@@ -191,20 +203,35 @@ suite_integration() {
 
 # ---- downloads, once -------------------------------------------------------------------------
 
-venv() { echo "$KEEP/venv-$( (echo "$SYSTEM"; cat "$TOP/tests/integration/requirements.txt") | sha256sum | cut -c1-12)"; }
+# venv_of REQUIREMENTS PREFIX
+venv_of() { echo "$KEEP/$2-$( (echo "$SYSTEM"; cat "$TOP/$1") | sha256sum | cut -c1-12)"; }
+venv() { venv_of tests/integration/requirements.txt venv; }
+conformance_venv() { venv_of tests/conformance/requirements.txt kosoku; }
 jose() { echo "$KEEP/jose-$( (echo "$SYSTEM"; cat "$TOP/tests/tokens/package-lock.json" "$TOP/tests/tokens/package.json") | sha256sum | cut -c1-12)"; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
+
+# make_venv STEP DIRECTORY REQUIREMENTS
+# shellcheck disable=SC2016 # expanded by the shell in the box
+make_venv() {
+    [ -e "$2/.done" ] || step "$1" box sh -ec '
+        rm -rf "$1" && python3 -m venv "$1"
+        "$1/bin/pip" install -q --only-binary :all: -r "$2"
+        touch "$1/.done"' sh "$2" "$3"
+}
+
+fetch_for_conformance() {
+    (
+        flock 6
+        make_venv kosoku "$(conformance_venv)" tests/conformance/requirements.txt
+    ) 6>"$KEEP/fetch-kosoku.lock"
+}
 
 # shellcheck disable=SC2016 # expanded by the shell in the box
 fetch_for_integration() {
     local dir
     (
         flock 7
-        dir=$(venv)
-        [ -e "$dir/.done" ] || step python-packages box sh -ec '
-            rm -rf "$1" && python3 -m venv "$1"
-            "$1/bin/pip" install -q --only-binary :all: -r tests/integration/requirements.txt
-            touch "$1/.done"' sh "$dir"
+        make_venv python-packages "$(venv)" tests/integration/requirements.txt
         dir=$(kafka_dist)
         [ -e "$dir/.done" ] || step kafka-jars box sh -ec '
             rm -rf "$1"
