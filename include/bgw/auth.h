@@ -15,9 +15,9 @@ struct bgw_auth; /* any thread; its keys are immutable sets that swap behind it 
 
 struct bgw_auth_config {
     struct bgw_slice secret;   /* HS256, at least 32 bytes; empty: none */
-    const char *public_key;    /* PEM text; NULL or "": none */
+    const char *public_key;    /* PEM text, a PUBLIC KEY or a CERTIFICATE; NULL or "": none */
     bool key_set;              /* keys come through bgw_auth_load_keys; until the first did, tokens are PENDING */
-    int64_t keys_max_age_ms;   /* a key set older than this is used no more: PENDING again */
+    int64_t keys_max_age_ms;   /* a key set older than this is used no more: PENDING again; 0: no limit */
     const char *algs;          /* BGW_JWT_ALGS; NULL or "": what each key says */
     const struct bgw_revocations *revocations; /* NULL: none */
     const char *issuer, *audience; /* NULL or "": not checked */
@@ -37,11 +37,13 @@ enum bgw_auth_result { /* texts: bgw_auth_result_text, stable codes */
 BGW_MUST_CHECK enum bgw_status bgw_auth_create(struct bgw_auth **out, const struct bgw_auth_config *config,
                                                struct bgw_buf *error);
 void bgw_auth_destroy(struct bgw_auth **auth);
-/* The configured keys anew (SIGHUP), fetched ones stay; on failure everything stays. Which of the three kinds there are cannot change. */
+/* The configured keys anew (SIGHUP): secret and public_key. Fetched ones stay, and so do the rules of create; on failure everything
+ * stays. Which of the three kinds there are cannot change. */
 BGW_MUST_CHECK enum bgw_status bgw_auth_reload(struct bgw_auth *auth, const struct bgw_auth_config *config,
                                                struct bgw_buf *error);
-/* Takes a JWKS document in place of the one before. Keys that we cannot use are left out; a document without any usable key, or one
- * that is not strict JSON, is BGW_BAD_VALUE and changes nothing. Any thread. */
+/* Takes a JWKS document in place of the one before; the same document again makes its keys young again. Keys that we cannot use are
+ * left out; a document without any usable key, with one kid twice, or that is not strict JSON, is BGW_BAD_VALUE and changes nothing.
+ * Any thread, one at a time. */
 BGW_MUST_CHECK enum bgw_status bgw_auth_load_keys(struct bgw_auth *auth, struct bgw_slice jwks, struct bgw_now now,
                                                   struct bgw_buf *error);
 /* Asked when a token names a key that is not there. True: a fetch runs or starts now, the token is PENDING; false: it is refused.

@@ -364,15 +364,6 @@ TEST(a_reload_takes_the_new_key_or_keeps_the_old)
     EVP_PKEY_free(next);
 }
 
-TEST(the_largest_rsa_signature_has_room)
-{
-    EVP_PKEY *key = make_rsa(4096);
-    struct bgw_auth *auth = auth_of_key(key, NULL);
-    CHECK_EQ_STR(code_of_signed(auth, key, "RS256"), "ok");
-    bgw_auth_destroy(&auth);
-    EVP_PKEY_free(key);
-}
-
 TEST(lengths_of_rsa_signatures_are_bounded_and_the_keys_are_given_back)
 {
     EVP_PKEY_free(rsa());

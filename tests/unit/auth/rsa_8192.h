@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rsa_8192: the largest key that is taken, and a token of each RSA algorithm that it signed. Made
+ * once, because finding such a key takes many seconds; its private half was not kept.
+ */
+#ifndef BGW_TEST_RSA_8192_H
+#define BGW_TEST_RSA_8192_H
+
+static const char rsa_8192_n[] =
+    "nm9WKwtGLEIF_rv3skAcBDf8GqV_PhhrUqTa5NW6W8lNRDvSN3HY2xyn0LZhM6yhrb0wZoLuI0Je9UGmuMyDlnFuBtt0gJkMwIxB"
+    "v9hn9O9swEhNPR8C6z1UtK3FQFWhHnpXpOMq4lkCT2gspfjnjR3UGCnzxYila7fiJNr_E8Ub9IgRArgLi2UpaoeLBBmIEdNrtldE"
+    "aGgtix1omQRmluhOOpTXOSPIysqTDY0t4-11ADARkh4vjN-lZcj-6uq35Xv_OzZOUsykBazU1ZnQrGbrYg8N-D3a7v4ZWTOUQ0c2"
+    "IDdz5xrsQdMGKy-TFoQBtu_fu4D-pn07B7ujl9Fuy7ISGGNQDFr3zu49NZsBVNm_9oKfDj4CPT49Zpkq_MpXRNikIhb_7fu6Bsd1"
+    "LygFMU_af4gqwbEiVzYzvqCxn9pLEFDRuOrUauRpO1AIDOZqt3863snLHRAbh7858gcGXe6Xe9eJcCcDyboOe9d8zoRkGqrhg5qO"
+    "OayBvZapfAUpMwz_RwT0DuCbZaGTbM6YF7N1UAE7iiNSVm_lFnbTonhNEyfmwIuZzyLwzjTmYfA0NjHni5f7myYWFddEJqDEbF20"
+    "G-grgt6E2eFEmGyRjVKBH1xxy2NMe3OFcVsJGfKjl1GlkM94DFsWOsWOu2bJUbPQuvJBzel7xKzphpRGu6VfMuz0qNDIbuFyMx6q"
+    "ek6LZYSoGS1WyaSWakzFvq1CiZgT0kABSohAUITfqfLNZ-1wB0cODwE2Rn7h_uUhqPTzl2ECNvfOs4tcBiqpI-7hA31fq2a8OK6H"
+    "GBJkJ3shJM-9DDIDlPdcwqGvNE75ge3-IXFAmWyjmjzxk20UORgDiyuHOziJ9AiczgB9gRZ2asZiqCDJnVvE84YOU3LJjbMcYjpA"
+    "_1yb2vI2YPI4CkVjmX7zmYiRAmdCPawyLxqlVqB6TLJqUgX4Rp1lOYd8HYKpi_qVyRxEPfUUoj2md_6OG9pJzA1NpJbI2JGlkWfb"
+    "NmwTLvt-lhDTT0c65eXnhg14wtX9LaXnOzl8wi0-NY9Dlb3nY6-Xy5MdM_hjEbammEXYKW8zrmmtuTIHu4QJA5wKZm5JzueMGX6W"
+    "2Zh06KBvcQfZaIQoc0A8okiTlxNYdvpOK7fnBC-jhyXnCwK4mC6hGF1Acxo6xIFcaBJ2Eu0xPNbEH6ZDoYZKBZzb1SGOQAdCfwlg"
+    "nR_3Wk0MsCHbSEHt2Hvnxc1sqgEUlAJFsTBpRw9ByJ7tOHHrRLztFNpHu4dnIsACu0JooAUdwO4prqjGdPk_3Mjy2z2-4tBHtkat"
+    "c5RT8i-X6LrB-Oir2QO1Fe30n3KGyJdym2Uqu6PRBm05O_JQqou7G488IF1M8a4oqw";
+
+static const char rsa_8192_rs256[] =
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6IlJTMjU2In0.eyJleHAiOjE4MDAwMDAwNjAsInN1YiI6ImFsaWNlIiwic2NvcGUiOiJhY2Nv"
+    "dW50cy5yZWFkIiwiYWNjb3VudHMiOlsiQSJdfQ.gcnAkF_qicUbHodykPyvAMZ2736fX2f3Yjtx8oNycf7gXJKmGqrNuknH6e1C1"
+    "wxBZBQs53lQlYAW-rA3CjdoryR_zKCVDkIrNymT-O9Z5cbtsodnqyfJQOHggiGrqEYzx-qIj7DhfHYVTRtotPZBqD1S68hVJa2fN"
+    "9L0dZtpS8KkZdpDvHsVsIaBAqgusLnbqolHD_wF9MYgPieSvTn67vQtA2aK2hOTN_eEpos9S6khl9-qKS6PiJTVunEzLZROXKQIg"
+    "8PiYvSNYSIO2Bs-zjm43lTXNIUWRMcRXGhjM_6H50Hn4slAb9s-EWvR9jAMS-era2ytcibbrGSdpYnxNrEyNSq74O8swxre3HSQW"
+    "gzw3m7ux2urKqF0cdHeDYzMKOxfKoEoG4ggGZNtlYUXXcXtpruBbzA4ZS0yf4AEcmttgBWUgv62Ehhag-TvM0FY0-3VvFaaK7nb9"
+    "PkWpFikIZ0h6LinYZYsQwIzZYyRW4LZWOTSB7KraHMHkWeB0rtjkLdEIFtNZqNMYJR3wMwTAL7tVX9SEezFGLSetIMYV_NyLa5rb"
+    "86KnEDR7HwC9p3uvsnntbBejKISmQTWkXtuRpyKlYFA_FiSh_P54YAw1nruUDvzQc4mTM37IYz2ohxdK1f79ecIPCKzjEEMLH4W2"
+    "H5wf-kNwTR55xyLiwjig5rAv02rSmTieE9MXtLLlA-qWRxDg24VdExhMMY6u7sU190LjTQLRXPyUMdFbHgnEmlgqoBNGfGLG93CI"
+    "O3GWFUvWhMBayb1T6eooFMBRGwn640DMe0yPawUTqKDgCkBbjE3LjDj3IMOUKsKF5rqcicdhQnlb6Uu66RHLSTvQ5QtePBmmp_TR"
+    "3zbQcQrhMlCbViTGxhBMEhzJdcDUWHGEKZRnYeMwA_MJZTBAxjxaXruYX9KxuRX-ppX_NWp-hVfbYdbsYb26_W8svIibIUrMzSnh"
+    "vJxvWLl-F0PsrQHP7qfDICIDV7H531HLMZvehYl2C07nq0k5w52MiG1VLlyGnbiUlWgknX-Kl5oSru3GomA3Tw3VwNH2Mvb2iIcX"
+    "-DQjUL1hclz0r6tfmhA9fTkG1KwL0eGIFEI_tScqT7EyaLhrS5UgtixNtm0OoSg2w6x8NeeQ8eeGiW7RiQdLMao9vR4fbE6XO-qq"
+    "4mnkkIYS9ps7JZl8lCL4c7ceuRkd9vUwe6QY0gmIiN539xPnorgbga5ESIKF7aHtNdU6X5a38QKDZ0v5nCRSFWs1icQykgFGZFmd"
+    "ofj6r6VQxD2Z8ZyMwO1J6OpPmsBzkbTAvv5pn1nfTgYPd1iZKyHobiAgmk_xeQCMjyx0zsAXxJR7L_VFOgTw6uRfBGG5rNAJWN0A"
+    "c8_5Q";
+
+static const char rsa_8192_ps256[] =
+    "eyJhbGciOiJQUzI1NiIsImtpZCI6IlBTMjU2In0.eyJleHAiOjE4MDAwMDAwNjAsInN1YiI6ImFsaWNlIiwic2NvcGUiOiJhY2Nv"
+    "dW50cy5yZWFkIiwiYWNjb3VudHMiOlsiQSJdfQ.OVumsY0d3hP3i0pZQYntWciS2tyeA8dJ6UEa3OuHFRR-lcqmNn9dgge-6aVtS"
+    "PXVCkPHexJ6fTZ-kOuGO-NZRIaenD7F7q7YiQ-xbAI47Y--qPE9LTY66CeRWnYMzFgsc3Kn1dlFyrgW1t7j086j0EH-jgR6v9bbI"
+    "BhtHisQH-pJ476X9a-XHFt-JUG_CBZZYs1bGjfZwAQkBtS_a-0r0S_ZAbra0Jhhmw8qWVTKOJ73yFPGuTQBZvu3tvV5Gw4M4xttQ"
+    "QoEUcjVgEMGzLg4vjDjCLC1qWBww6sP4--qgsQ0MzjquOuq7kaPZgonh_V460pRIJpcUTsO7H9Mep5BVEP--ezbdtOG14OhAUK0U"
+    "jk8OwgdvGz7bGKvXwNsqdKEmMq1paDAkhMjOS0jxM1jBiqFlpnD54Vv4st9xeI4q8TLH_bCW5hUetBdf_yuRybUfr65fOEHWJod-"
+    "-SKV29Wr0ipXpEhnVlUqcJftGkcGBQ-ttxHHHZsjuKT0rb-Tv3EzYyuLSW-qG3NeeaC2zPjp2bCduiHMBINKEBAZphS_3LXLpN1i"
+    "ulzKCXfCdPFW8xe5ej6mhCk_Os_33UlgV1NiV5CAhdGlk3aNulDbVxwoSEggg9SiwUtfWTZSxEGF1eVisSxMvj6wsQz_aSkwnqqP"
+    "7I4Sprkl_xCMztlPcvmo8rGY9WqTFrwmcHqgck_PD-S1NGmhEcl614zVmFN6l9iQg9_OAr5tGVbpTZz2m1n0RGdMkVdo3lzQNXoX"
+    "9WVZBSVj0DYKpgfW24wbQKV1PRC7W35smxQIpnZZSR6DfMls77IyiLgxwHBQh5HF6vbmmRj7tb7QOpr8ARo9fSIl-DFBkoSZxJxi"
+    "lTkdnWNL7By5BH1Uyw97CXfsF8HMxc0dgi_uaDdTmlPhAw3EZG3TmtLUsfmfGV8lsDV979-Yk0c8UhUyFNg1jyIZQ93sAogkbQ56"
+    "JBcVZdIURJ5ZT8nk5m1P1JyS3U8L7rBcVR4_pvpZEYISBHQ7XKVUwluIHE_bRY2SZfYCWRHqF4DmIAeNRlE-OYASQRa3JdhH7V5N"
+    "6dofNlI-eAWk8hc3yJ0yJO1zjyxkOA82Z1WNZSm0d4wf88K3a9siq6P2A5NVa1X5y5S7SwVSVR3ywVGegJ0T7BbaIGBMzNkjP95y"
+    "36BhvSEr57oria_hRPz_qCizvT-JEpgJtOBf35t5z_PqWo1nQFT9oRX6jCJ8l2h7WPXMy0XG7XizxpnffaceCdrUfOPHBoVsV86w"
+    "TNeP2aVX3QPRwr96yKhCUQeYQNBjbGFHV94NpNaLm1luUScCl52b4sYnuAyD38QTlQ7nZdndp3NwrUmkoUlljFiT2etYhfzPidOo"
+    "L7lwg";
+
+#endif
