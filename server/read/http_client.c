@@ -162,15 +162,16 @@ static void free_transfer(struct bgw_http_transfer *t)
 
 static void finish(struct bgw_http_transfer *t, CURLcode code)
 {
-    long status = 0;
+    long status = 0, of_proxy = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &of_proxy);
     if (code == CURLE_WRITE_ERROR && t->body.failed)
         code = CURLE_FILESIZE_EXCEEDED;
     const struct bgw_http_client_answer answer = {
         .result = result_of(code),
         .status = (int)status,
         .body = code == CURLE_OK ? bgw_buf_slice(&t->body) : (struct bgw_slice){0},
-        .words = words_of(code),
+        .words = code != CURLE_OK && of_proxy >= 300 ? "the proxy refuses to connect" : words_of(code),
         .detail = t->detail,
     };
     t->request.done(t->request.arg, &answer);

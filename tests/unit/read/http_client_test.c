@@ -243,9 +243,10 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     (void)service;
     (void)hints;
     (void)res;
-    struct timespec t = {.tv_nsec = 1000000L * atomic_load(&lookup_ms)};
-    nanosleep(&t, NULL);
+    int ms = atomic_load(&lookup_ms);
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = 1000000L * (ms % 1000)};
     atomic_fetch_add(&lookups, 1);
+    nanosleep(&t, NULL);
     return EAI_NONAME;
 }
 
@@ -257,7 +258,7 @@ TEST(a_name_that_resolves_slowly_blocks_neither_the_loop_nor_the_end)
     struct bgw_http_transfer *t;
     struct bgw_http_client_request request = request_of("https://keys.example/", &g);
     request.timeout_ms = 100;
-    atomic_store(&lookup_ms, 900);
+    atomic_store(&lookup_ms, 3000);
     int64_t began_ms = bgw_clock_now().mono_ms, longest_ms = 0;
     CHECK(bgw_http_client_start(r.client, &request, &t) == BGW_OK);
     while (!g.calls && bgw_clock_now().mono_ms < began_ms + 5000) {
@@ -267,13 +268,10 @@ TEST(a_name_that_resolves_slowly_blocks_neither_the_loop_nor_the_end)
         longest_ms = turn_ms > longest_ms ? turn_ms : longest_ms;
     }
     stop(&r);
-    CHECK(bgw_clock_now().mono_ms - began_ms < 700);
-    CHECK(longest_ms < 300);
+    CHECK(bgw_clock_now().mono_ms - began_ms < 2000); /* the lookup goes on by itself */
+    CHECK(longest_ms < 1000);
     CHECK(g.calls == 1 && g.result == BGW_HTTP_CLIENT_TIMEOUT);
-    while (!atomic_load(&lookups) && bgw_clock_now().mono_ms < began_ms + 5000)
-        poll(NULL, 0, 10);
     CHECK_EQ_I64(atomic_load(&lookups), 1);
-    poll(NULL, 0, 50); /* the library's thread frees what it has: not the leak checker's business */
 }
 
 TEST(a_name_that_does_not_exist_is_a_failure)

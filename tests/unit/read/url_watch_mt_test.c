@@ -202,11 +202,11 @@ TEST(a_want_starts_one_fetch_and_the_cooldown_refuses_the_next)
     struct rig r;
     web_start(&web, 0, WEB_OK("{one}", 5));
     init(&r, web.url);
-    r.config.cooldown_ms = 150;
+    r.config.cooldown_ms = 500;
     watch(&r);
     TURN_UNTIL(r.loop, ended(&r) == 1);
     CHECK(!bgw_url_watch_want(r.watch)); /* the first one was just now */
-    turn_for(&r, 160);
+    turn_for(&r, 510);
     CHECK_EQ_I64(atomic_load(&web.requests), 1);
     CHECK(bgw_url_watch_want(r.watch));
     CHECK(bgw_url_watch_want(r.watch)); /* that one */
