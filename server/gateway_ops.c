@@ -22,11 +22,83 @@ struct bgw_ops_host { /* ops thread while it runs, else main */
     struct bgw_ops_host_config config;
     struct bgw_loop *loop;
     struct bgw_admin *admin;
+    struct bgw_revoke_host *revoke;
     struct bgw_kafka_log *log;
     struct bgw_buf bound;
     pthread_t thread;
     bool running;
 };
+
+/* ---- revocations ---- */
+
+static void wake_shards(void *arg)
+{
+    const struct bgw_ops_host *h = arg;
+    for (size_t i = 0; i < h->config.worker_count; i++)
+        bgw_worker_revocations_changed(h->config.workers[i]);
+}
+
+static void on_record(void *arg, const struct bgw_kafka_log_record *r)
+{
+    struct bgw_ops_host *h = arg;
+    const struct bgw_revoke_record record = {
+        .partition = r->partition,
+        .offset = r->offset,
+        .timestamp_ms = r->timestamp_ms,
+        .key = r->key,
+        .value = r->value,
+    };
+    bgw_revoke_on_record(h->revoke, &record);
+}
+
+static void on_caught_up(void *arg)
+{
+    struct bgw_ops_host *h = arg;
+    h->config.ready(h->config.arg);
+}
+
+static bool append(void *log, struct bgw_slice key, struct bgw_slice value,
+                   void (*done)(void *arg, enum bgw_status status), void *arg)
+{
+    return bgw_kafka_log_append(log, key, value, done, arg);
+}
+
+static enum bgw_status make_revoke(struct bgw_ops_host *h)
+{
+    const struct bgw_revoke_config config = {
+        .loop = h->loop,
+        .revocations = h->config.door->revocations,
+        .keep_s = h->config.config->revocation_keep_s,
+        .changed = wake_shards,
+        .arg = h,
+    };
+    return bgw_revoke_create(&h->revoke, &config);
+}
+
+static enum bgw_status make_log(struct bgw_ops_host *h, struct bgw_buf *error)
+{
+    const struct bgw_kafka_log_config config = {
+        .config = h->config.config,
+        .bootstrap = h->config.bootstrap,
+        .topic = h->config.config->topic_revocations,
+        .record = on_record,
+        .caught_up = on_caught_up,
+        .arg = h,
+    };
+    return bgw_kafka_log_create(&h->log, h->loop, &config, error);
+}
+
+/* ---- the admin port ---- */
+
+static void on_admin_call(void *arg, const char *path, int status)
+{
+    const struct bgw_ops_host *h = arg;
+    struct bgw_audit_event e = {
+        .kind = BGW_AUDIT_ADMIN, .has_key = true, .wall_ms = bgw_clock_now().wall_ms};
+    snprintf(e.key, sizeof(e.key), "%s", path);
+    snprintf(e.code, sizeof(e.code), "%d", status);
+    bgw_audit_put(h->config.door->audit, &e);
+}
 
 static enum bgw_status make_admin(struct bgw_ops_host *h, struct bgw_buf *error)
 {
@@ -34,6 +106,10 @@ static enum bgw_status make_admin(struct bgw_ops_host *h, struct bgw_buf *error)
         .version = h->config.version,
         .health = h->config.health,
         .health_arg = h->config.arg,
+        .revoke = bgw_revoke_request,
+        .revoke_arg = h->revoke,
+        .audited = on_admin_call,
+        .audited_arg = h,
         .tls = h->config.config->admin_tls ? h->config.door->tls : NULL,
     };
     enum bgw_status status = bgw_ops_listen("BGW_ADMIN_LISTEN", h->config.config->admin_listen, &config.listen_fd,
@@ -55,7 +131,13 @@ enum bgw_status bgw_ops_host_create(struct bgw_ops_host **out, const struct bgw_
     bgw_buf_init(&h->bound, ADDRESS_MAX);
     enum bgw_status status = bgw_loop_create(&h->loop);
     if (status == BGW_OK)
+        status = make_revoke(h);
+    if (status == BGW_OK)
         status = make_admin(h, error);
+    if (status == BGW_OK)
+        status = make_log(h, error);
+    if (status == BGW_OK)
+        bgw_revoke_connect(h->revoke, h->admin, append, h->log);
     return status;
 }
 
@@ -81,14 +163,20 @@ enum bgw_status bgw_ops_host_start(struct bgw_ops_host *h)
 
 bool bgw_ops_host_ready(const struct bgw_ops_host *h)
 {
-    (void)h;
-    return true;
+    return bgw_kafka_log_caught_up(h->log);
 }
 
 void bgw_ops_host_health(const struct bgw_ops_host *h, struct bgw_health *out)
 {
-    (void)h;
-    (void)out;
+    const char *trouble = bgw_kafka_log_trouble(h->log);
+    if (trouble || bgw_revoke_full(h->revoke))
+        bgw_health_degrade(out, "revocations");
+    if (bgw_kafka_log_caught_up(h->log))
+        return;
+    if (out->ready || !*out->reason)
+        snprintf(out->reason, sizeof(out->reason), "the revocations have not been read to their end yet%s%s",
+                 trouble ? ": " : "", trouble ? trouble : "");
+    out->ready = false;
 }
 
 void bgw_ops_host_destroy(struct bgw_ops_host **host)
@@ -100,6 +188,8 @@ void bgw_ops_host_destroy(struct bgw_ops_host **host)
         bgw_loop_stop(h->loop);
         pthread_join(h->thread, NULL);
     }
+    bgw_kafka_log_destroy(&h->log);
+    bgw_revoke_destroy(&h->revoke);
     bgw_admin_destroy(&h->admin);
     if (h->loop)
         bgw_loop_destroy(&h->loop);
