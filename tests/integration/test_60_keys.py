@@ -18,7 +18,7 @@ from harness.gateway import Gateway
 from harness.handshake import knock
 from harness.jwks import KeySetServer, new_keys
 from harness.kafka import Feed
-from harness.native import Native
+from harness.native import Closed, Native
 from harness.tokens import ALGS, Key, b64, compact, claims_of, key_set, sign
 from harness.wait import until, until_async
 
@@ -203,6 +203,36 @@ def test_keys_rotate_under_load_and_nobody_notices():
         assert server.count == len(keys)  # the start, and once for each new key
 
 
+def test_a_hello_and_a_refresh_wait_for_a_key_that_is_being_fetched():
+    keys = [Key("ES256", f"k{i}") for i in range(3)]
+
+    async def publish(server, *some):
+        await asyncio.sleep(1.1)  # the cooldown of the fetch before
+        server.answer(key_set(*some), delay=0.3)
+
+    async def go(g, server):
+        feed = Feed(g.bootstrap)
+        feed.put("A", 1)
+        await publish(server, *keys[:2])
+        async with Native(g, keys[1].token(["A"]), header=False) as c:
+            await c.expect("hello")
+            await c.sub("A")
+            await publish(server, *keys[1:])
+            ident = await c.command("auth", token=keys[2].token(["A"]))
+            await c.expect("ok", id=ident)
+            ident = await c.command("auth", token=Key("ES256", "unknown").token(["A"]))
+            assert (await c.expect("err", id=ident))["code"] == "bad_signature"
+            feed.put("A", 2)
+            await c.until(lambda: c.balance("A") == 2)
+            c.check()
+        async with Native(g, Key("ES256", "unknown").token(["A"]), header=False) as c:
+            with pytest.raises(Closed) as closed:
+                await c.drain(DEADLINE_S)
+            assert closed.value.code == 3500
+    with KeySetServer(keys[0]) as server, with_keys(server, BGW_JWKS_REFRESH_S=3600, BGW_JWKS_TIMEOUT_MS=2000) as g:
+        run(go(g, server))
+
+
 # ---- down ----
 
 def test_without_keys_at_the_start_it_is_not_ready_until_the_server_is_up():
@@ -348,6 +378,18 @@ def test_a_slow_server_at_the_start_is_waited_for():
             server.publish(key)
             g.wait_ready()
             accepted(g, key.token(["A"]))
+
+
+def test_a_stop_does_not_wait_for_a_slow_server():
+    key = Key("ES256", "k")
+    with KeySetServer(key) as server:
+        server.answer(server.document, delay=60)
+        with with_keys(server, wait=False, BGW_JWKS_TIMEOUT_MS=60000) as g:
+            addresses(g)
+            until(lambda: server.count == 1, what="the fetch")
+            began = time.monotonic()
+            assert g.stop() == 0
+            assert time.monotonic() - began < 8
 
 
 # ---- lying ----
