@@ -8,8 +8,8 @@
 ALL_SUITES="lint unit tsan tokens sim fuzz conformance integration"
 SIM_SEEDS=2000
 SIM_SEEDS_LONG=100000
-TOKEN_SEEDS=4 # of 5,000 tokens each
-TOKEN_SEEDS_LONG=200
+TOKENS="4 5000" # seeds, and tokens of each
+TOKENS_LONG="50 20000"
 
 # Which builds a suite stands on.
 builds_of() {
@@ -134,10 +134,11 @@ suite_unit() {
 suite_tsan() { box tests/run/unit.sh build/tsan; }
 
 suite_tokens() {
-    local seeds=$TOKEN_SEEDS
-    [ -z "${BGW_LONG:-}" ] || seeds=$TOKEN_SEEDS_LONG
+    local tokens=$TOKENS
+    [ -z "${BGW_LONG:-}" ] || tokens=$TOKENS_LONG
     [ -e "$(jose)/.done" ] || { echo "a download failed; its log is in $LOGS"; return 1; }
-    box tests/tokens/run.sh build/asan "$(jose)" "$seeds" 5000
+    # shellcheck disable=SC2086 # two numbers
+    box tests/tokens/run.sh build/asan "$(jose)" $tokens
 }
 
 # Seeds are cut in as many runs as there are cores; the long run goes on in the release build.

@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 import crypto from "node:crypto";
 
 import { make, pemOf, Random } from "./issuer.mjs";
-import { mutate, NOW } from "./mutate.mjs";
+import { ALGS, mutate, NOW } from "./mutate.mjs";
 
 const [joseDir, seed, count] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const jose = await import(pathToFileURL(path.join(joseDir, "node_modules/jose/dist/webapi/index.js")));
@@ -22,7 +22,8 @@ function profiles(rng) {
   const rsa = [make.rsa(rng, 2048), make.rsa(rng, 3072)], ec = [make.ec(rng), make.ec(rng)];
   const ed = make.ed25519(rng), secrets = [make.oct(rng, 32), make.oct(rng, 48)];
   const strangers = { RSA: make.rsa(rng, 2048), EC: make.ec(rng), OKP: make.ed25519(rng), oct: make.oct(rng, 32) };
-  const one = (name, alg, k, more) => ({ name, signers: [{ k, alg }], algs: [alg], ...more });
+  // Where the configuration allows every algorithm, the key alone decides; PS256 has to be asked for.
+  const one = (name, alg, k, more) => ({ name, alg, signers: [{ k, alg }], algs: alg === "PS256" ? [alg] : ALGS, ...more });
   const set = (name, signers) => ({ name, signers, algs: [...new Set(signers.map((s) => s.alg))],
     jwks: { keys: signers.map(({ k, alg, kid }) => ({ ...k.jwk, alg, kid, use: "sig" })) } });
   const list = [
@@ -53,7 +54,7 @@ const hmac = (k) => crypto.subtle.importKey("raw", k.secret, { name: "HMAC", has
 // What jose checks with: a key, or a function that finds one.
 async function oracleOf(p) {
   if (p.secret) return hmac(p.signers[0].k);
-  if (p.pem) return jose.importSPKI(p.pem, p.algs[0]);
+  if (p.pem) return jose.importSPKI(p.pem, p.alg);
   if (p.name !== "secrets") return jose.createLocalJWKSet(p.jwks);
   const keys = {}; // jose has no sets of secrets: the finder is ours, by the exact name
   for (const { k, kid } of p.signers) keys[kid] = await hmac(k);
@@ -86,7 +87,7 @@ for (const p of list) {
   p.options = { algorithms: p.algs, currentDate: new Date(NOW * 1000), clockTolerance: p.leeway ?? 0,
     requiredClaims: ["exp", "sub"], ...(p.issuer ? { issuer: p.issuer, audience: p.audience } : {}) };
   lines.push(["profile", p.name, base64(p.secret), base64(p.pem), base64(p.jwks && JSON.stringify(p.jwks)),
-    p.algs.join(), base64(p.issuer), base64(p.audience), p.leeway ?? 0].join("\t"));
+    p.algs === ALGS ? "" : p.algs.join(), base64(p.issuer), base64(p.audience), p.leeway ?? 0].join("\t"));
 }
 
 for (let done = 0; done < count;) {

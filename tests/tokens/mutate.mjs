@@ -5,9 +5,9 @@
 // What is changed behind the signature is signed anew: only so the reading of it is put to the test.
 import { b64u, order, sign } from "./issuer.mjs";
 
-const NOW = 1800000000;
+export const NOW = 1800000000;
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const ALGS = ["HS256", "RS256", "PS256", "ES256", "EdDSA"];
+export const ALGS = ["HS256", "RS256", "PS256", "ES256", "EdDSA"];
 const OTHER_ALGS = ["none", "None", "NONE", "nOnE", "", "HS384", "HS512", "RS384", "RS512", "PS384", "PS512", "ES384",
   "ES512", "ES256K", "Ed25519", "Ed448", "hs256", "HS256 ", " HS256", "HS 256", "dir", "RSA-OAEP", "A256GCM", "RSA1_5"];
 
@@ -270,4 +270,3 @@ function plain(rng, p) {
 const MAKERS = [plain, plain, form, form, form, form, signature, signature, keys, keys, keys, header, header, header, claims, claims, claims, claims];
 
 export const mutate = (rng, p) => rng.pick(MAKERS)(rng, p);
-export { NOW };
