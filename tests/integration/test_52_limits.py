@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from harness.certs import Authority
 from harness.gateway import Gateway
 from harness.raw import CLOSE, PING, PONG, Ended, Raw, cpu_seconds, frame, get, lasts
 from harness.tokens import token
@@ -278,6 +279,41 @@ def test_deadlines_of_hello_and_pong_are_kept():
             c.sock.close()
         for code in (3500, 3012):
             until(lambda name=f'bgw_connection_closes_total{{code="{code}"}}': rise(g, before, name) == 1, 5, f"{code} counted")
+
+
+# ---- staff ----
+
+def test_tokens_of_staff_need_a_client_certificate_and_others_do_not(tmp_path):
+    ca, log = Authority(tmp_path), tmp_path / "audit"
+    server = ca.server()
+    anybody, staff = ca.trusting(), ca.trusting(ca.client("staff-1"))
+    everything, own = token(everything=True, sub="staff"), token(["A"], sub="staff")
+    with Gateway(BGW_TLS_CERT=server.cert, BGW_TLS_KEY=server.key, BGW_TLS_CLIENT_CA=ca.cert, BGW_TLS_CLIENT_AUTH="staff",
+                 BGW_AUDIT_LOG=log, BGW_SHARDS=1) as g:
+        before = g.metrics()
+        open_session(g, everything, tls=staff).sock.close()
+        open_session(g, everything, tls=staff, by_hello=True).sock.close()
+        open_session(g, own, tls=anybody).sock.close()
+        with Raw(g, tls=anybody) as c:
+            response = c.upgrade(everything, expect=403)
+            assert response.code == "client_certificate_required" and c.ended()
+        with Raw(g, tls=anybody) as c:
+            c.upgrade()
+            c.text({"op": "hello", "token": everything})
+            bye = c.next_event("bye")
+            assert (bye["code"], bye["reason"]) == (3507, "client_certificate_required") and c.close_code() == 3507
+        with open_session(g, own, tls=anybody) as c:
+            c.text({"op": "auth", "id": 4, "token": everything})
+            error = c.next_event("err")
+            assert (error["id"], error["code"]) == (4, "client_certificate_required")
+            c.text({"op": "sub", "id": 5, "keys": ["A", "B"]})  # the token that it has stays
+            assert c.next_event("sub")["ok"] == ["A"]
+        assert rise(g, before, 'bgw_handshakes_total{result="forbidden_client"}') == 1
+        g.stop()
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    refused = [e for e in events if e["event"] == "refused"]
+    assert [e["code"] for e in refused] == ["client_certificate_required"] * 3
+    assert len({e["sub"] for e in refused}) == 1 and all(e["address"] == "127.0.0.1" for e in refused)
 
 
 # ---- origins ----

@@ -33,10 +33,13 @@ class Response:
 
 
 class Raw:
-    def __init__(self, gateway, timeout=10, source=None, address=None):
-        host, port = (address or gateway.listen).rsplit(":", 1)
+    def __init__(self, gateway, timeout=10, source=None, tls=None):
+        """source: the address to come from; tls: a client's context."""
+        host, port = gateway.listen.rsplit(":", 1)
         self.sock = socket.create_connection((host, int(port)), timeout, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
         self.buffer = b""
 
     def __enter__(self):
