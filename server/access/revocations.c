@@ -90,6 +90,18 @@ static struct entry *find(const struct bgw_revocations *r, uint64_t id, uint64_t
 
 /* ---- life ---- */
 
+/* Writers first: askers that never pause must not keep a revocation out. */
+static bool make_lock(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attr;
+    if (pthread_rwlockattr_init(&attr) != 0)
+        return false;
+    bool made = pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0 &&
+                pthread_rwlock_init(lock, &attr) == 0;
+    pthread_rwlockattr_destroy(&attr);
+    return made;
+}
+
 enum bgw_status bgw_revocations_create(struct bgw_revocations **out, size_t entries_max)
 {
     BGW_ASSERT(entries_max > 0 && entries_max < NONE / 2);
@@ -103,7 +115,7 @@ enum bgw_status bgw_revocations_create(struct bgw_revocations **out, size_t entr
     r->head_count = HEADS_MIN;
     r->slabs = calloc((entries_max + SLAB_ITEMS - 1) / SLAB_ITEMS, sizeof(*r->slabs));
     r->heads = malloc(HEADS_MIN * sizeof(*r->heads));
-    if (!r->slabs || !r->heads || pthread_rwlock_init(&r->lock, NULL) != 0) {
+    if (!r->slabs || !r->heads || !make_lock(&r->lock)) {
         free(r->slabs);
         free(r->heads);
         free(r);

@@ -128,7 +128,7 @@ void outbox_flush(struct bgw_shard *s, struct bgw_session *n)
     BGW_ASSERT(!(n->flags & (SESSION_BLOCKED | SESSION_HUNG)));
     if (!n->bye_code && session_expired(n))
         session_expire(n);
-    if (!BGW_BUG("revocation_only_at_commands"))
+    if (!BGW_BUG("revocation_waits_for_the_walk") && !BGW_BUG("revocation_only_at_commands"))
         revoke_judge(n);
     bgw_buf_clear(w.out);
     if (!n->bye_code)

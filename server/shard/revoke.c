@@ -201,7 +201,7 @@ static void walk(struct bgw_shard *s)
     s->walked_ms = s->now.mono_ms;
     for (struct bgw_list *at = s->all.next; at != &s->all; at = at->next) {
         struct bgw_session *n = BGW_CONTAINER(at, struct bgw_session, of_shard);
-        if (!BGW_BUG("revocation_spares_the_idle"))
+        if (!BGW_BUG("revocation_spares_the_idle") && !BGW_BUG("revocation_only_at_commands"))
             revoke_judge(n);
     }
 }

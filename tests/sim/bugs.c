@@ -39,6 +39,11 @@ static const struct bug {
     {"unwatch_forgets_others", 200},
     {"state_change_not_told", 50},
     {"repair_skips", 400},
+    {"revocation_only_at_commands", 100},
+    {"revocation_waits_for_the_walk", 400},
+    {"revocation_spares_the_idle", 100},
+    {"refresh_forgets_revoked_accounts", 200},
+    {"revoked_token_accepted", 100},
 };
 
 /* 0: stayed green; the seed that caught it otherwise (0 cannot be a seed). */

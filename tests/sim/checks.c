@@ -41,6 +41,7 @@ static void sent_update(struct client *c, const struct sim_message *m)
     if (w->now.wall_ms >= c->expires_wall_ms)
         sim_fail(w, "I7: client %d was sent slot %d after its token expired", c->index, slot);
     sim_checks[CHECKED_I7_nothing_after_expiry]++;
+    revoke_check_update(c, slot);
     c->held[slot].sent = m->version;
     c->held[slot].sent_has = true;
 }
@@ -67,6 +68,8 @@ static void sent_reply(struct client *c, struct sim_message *m)
     const struct rig *rig = &w->replicas[c->replica].rigs[c->rig];
     struct bgw_slice text;
     for (char tag; sim_list_next(&m->list, &tag, &text);) {
+        if (tag == 'r')
+            revoke_check_denied(c, text.data[1] - '0');
         if (tag != 'c')
             continue;
         for (int p = 0; p < PARTS; p++) {
@@ -88,6 +91,19 @@ static void sent_reply(struct client *c, struct sim_message *m)
     }
 }
 
+/* A token that was taken back refreshes nothing. */
+static void sent_answer(struct client *c, const struct sim_message *m)
+{
+    for (int i = 0; i < PENDING_MAX; i++) {
+        const struct pending *p = &c->pending[i];
+        if (!p->used || p->id != m->id || !p->is_stolen)
+            continue;
+        if (m->kind == 'O' || !bgw_slice_eq(m->text, BGW_SLICE("revoked")))
+            sim_fail(c->world, "client %d refreshed with a token that was taken back", c->index);
+        sim_checks[CHECKED_revoked_is_refused]++;
+    }
+}
+
 void check_sent(struct client *c, struct bgw_slice bytes)
 {
     struct sim_message m;
@@ -96,8 +112,16 @@ void check_sent(struct client *c, struct bgw_slice bytes)
             sim_fail(c->world, "the shard cut a message");
         if (c->world->verbose)
             trace(c, "is sent", m);
+        if (c->opened_revoked && m.kind != 'B')
+            sim_fail(c->world, "client %d came with a token that was taken back, and is told %c", c->index, m.kind);
         if (m.kind == 'U')
             sent_update(c, &m);
+        else if (m.kind == 'V')
+            revoke_check_revoked(c, &m);
+        else if (m.kind == 'B')
+            revoke_check_bye(c, &m);
+        else if (m.kind == 'O' || m.kind == 'E')
+            sent_answer(c, &m);
         else if (m.kind == 'M')
             sent_mark(c);
         else if (m.kind == 'R')
@@ -228,6 +252,11 @@ static struct pending *pending_of(struct client *c, uint64_t id)
     return NULL;
 }
 
+static bool *want_of(struct client *c, int account, int part)
+{
+    return part < 0 ? &c->want_whole[account] : &c->want_part[account * PARTS + part];
+}
+
 static void read_reply(struct client *c, struct sim_message *m)
 {
     struct pending *p = pending_of(c, m->id);
@@ -238,7 +267,9 @@ static void read_reply(struct client *c, struct sim_message *m)
     for (char tag; sim_list_next(&m->list, &tag, &text);) {
         int account = text.data[1] - '0', part = text.len == 2 ? -1 : text.data[3] == 'U';
         int bit = account * 3 + part + 1;
-        if (tag == 'd')
+        if (tag == 'r')
+            *want_of(c, account, part) = false;
+        if (tag == 'd' || tag == 'r')
             p->keys &= ~(1u << bit);
         else if (m->id > c->ended_by[bit])
             c->covered_by[bit] = m->id;
@@ -321,16 +352,30 @@ static void read_ok(struct client *c, const struct sim_message *m)
     p->used = p->is_sub;
 }
 
+/* It came by itself: what was answered before it is over, what was not will be denied. */
+static void take_back(struct client *c, uint32_t keys)
+{
+    for (int i = 0; i < PENDING_MAX; i++)
+        if (c->pending[i].is_sub && c->pending[i].replied)
+            c->pending[i].keys &= ~keys;
+    for (int bit = 0; bit < ACCOUNTS * 3; bit++)
+        if (keys & (1u << bit))
+            c->covered_by[bit] = 0;
+}
+
 static void read_revoked(struct client *c, struct sim_message *m)
 {
     struct bgw_slice text;
     for (char tag; sim_list_next(&m->list, &tag, &text);) {
         int account = text.data[1] - '0';
         uint32_t keys = 7u << (account * 3);
+        bool taken_back = bgw_slice_eq(m->text, BGW_SLICE("revoked"));
+        if (taken_back)
+            take_back(c, keys);
         no_longer_owed(c, keys, c->last_ok);
         end_cover(c, keys, c->last_ok);
         forget_uncovered(c, account);
-        if (c->grants & (1u << account))
+        if (!taken_back && c->grants & (1u << account))
             continue; /* granted again meanwhile, and perhaps subscribed again */
         c->want_whole[account] = false;
         for (int q = 0; q < PARTS; q++)

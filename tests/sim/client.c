@@ -18,12 +18,22 @@ static void claims_of(struct client *c, struct bgw_claims *claims)
 {
     struct world *w = c->world;
     *claims = (struct bgw_claims){.subject_hash = c->subject, .expires_ms = c->expires_wall_ms,
+                                  .jti_hash = c->jti, .issued_s = c->issued_s,
                                   .grants = bgw_grants_create(false)};
     memcpy(claims->tenant, w->feed.default_tenant.data, w->feed.default_tenant.len);
     for (int a = 0; a < ACCOUNTS; a++)
         if (c->grants & (1u << a) && bgw_grants_add(claims->grants, bgw_slice_str(sim_account(a * PARTS))) != BGW_OK)
             sim_fail(w, "no grant");
     bgw_grants_seal(claims->grants);
+}
+
+static void new_token(struct client *c, int64_t lives_ms)
+{
+    struct world *w = c->world;
+    c->jti = ++w->next_jti;
+    c->issued_s = w->now.wall_ms / 1000;
+    c->expires_wall_ms = w->now.wall_ms + lives_ms;
+    c->token_dead = false;
 }
 
 static struct pending *expect(struct client *c)
@@ -56,8 +66,11 @@ void client_connect(struct client *c, int replica)
         h->state_known = h->sent_has = h->contiguous = h->repair_due = false;
     }
     memset(c->pending, 0, sizeof(c->pending));
-    if (c->expires_wall_ms <= w->now.wall_ms)
-        c->expires_wall_ms = w->now.wall_ms + 5000 + (int64_t)sim_rand(w, 60000);
+    if (c->expires_wall_ms <= w->now.wall_ms || c->token_dead)
+        new_token(c, 5000 + (int64_t)sim_rand(w, 60000));
+    c->doomed = false;
+    c->opened_revoked = revoke_token_known(c, 0);
+    sim_faults[FAULT_revoked_presented] += c->opened_revoked;
     claims_of(c, &claims);
     struct bgw_shard *shard = rig_of(c)->shard;
     bool first_message = sim_chance(w, 30);
@@ -194,6 +207,18 @@ static void unsubscribe(struct client *c)
     bgw_session_unsub(rig_of(c)->shard, c->session, p->id, BGW_SLICE("balance"), &key, 1);
 }
 
+/* A new token names again what was taken back: the client asks for it. */
+static void insist(struct client *c)
+{
+    for (int a = 0; a < ACCOUNTS; a++) {
+        if (!revoke_account(c, a))
+            continue;
+        c->want_whole[a] = true;
+        client_subscribe(c, false);
+        return;
+    }
+}
+
 /* A new token of the same subject: other grants, or a longer life. */
 void client_refresh(struct client *c)
 {
@@ -202,7 +227,8 @@ void client_refresh(struct client *c)
     struct pending *p = expect(c);
     if (!p)
         return;
-    c->expires_wall_ms = w->now.wall_ms + (w->quiet ? 10000000 : 500 + (int64_t)sim_rand(w, 60000));
+    c->doomed |= revoke_token_known(c, 0);
+    new_token(c, w->quiet ? 10000000 : 500 + (int64_t)sim_rand(w, 60000));
     c->grants = w->quiet ? (1u << ACCOUNTS) - 1 : c->grants ^ (1u << sim_rand(w, ACCOUNTS));
     for (int slot = 0; slot < SLOTS; slot++)
         c->held[slot].sent_has &= (c->grants >> (slot / PARTS)) & 1;
@@ -211,13 +237,33 @@ void client_refresh(struct client *c)
     claims_of(c, &claims);
     bgw_session_refresh(rig_of(c)->shard, c->session, p->id, &claims);
     bgw_claims_deinit(&claims);
+    if (!w->quiet && sim_chance(w, 50))
+        insist(c);
+}
+
+/* Somebody tries with what was taken back: nothing may come of it. */
+static void refresh_stolen(struct client *c)
+{
+    struct bgw_claims claims;
+    struct client stolen = *c;
+    stolen.jti = c->old_jti;
+    stolen.issued_s = 0;
+    stolen.grants = (1u << ACCOUNTS) - 1;
+    struct pending *p = c->old_jti && revoke_token_known(&stolen, 0) ? expect(c) : NULL;
+    if (!p)
+        return;
+    p->is_stolen = true;
+    sim_faults[FAULT_revoked_presented]++;
+    claims_of(&stolen, &claims);
+    bgw_session_refresh(rig_of(c)->shard, c->session, p->id, &claims);
+    bgw_claims_deinit(&claims);
 }
 
 static void command(struct client *c)
 {
     struct world *w = c->world;
     struct bgw_shard *shard = rig_of(c)->shard;
-    uint64_t kind = sim_rand(w, 14);
+    uint64_t kind = sim_rand(w, 15);
     struct pending *p = NULL;
     if (!c->session || !bgw_session_authenticated(c->session) || bgw_session_choked(c->session))
         return;
@@ -228,6 +274,8 @@ static void command(struct client *c)
         unsubscribe(c);
     else if (kind < 7)
         client_refresh(c);
+    else if (kind == 14)
+        refresh_stolen(c);
     else if ((p = expect(c)) == NULL)
         return;
     else if (kind < 9)
@@ -320,6 +368,9 @@ void client_read(struct client *c, size_t at_most)
 void client_settle(struct client *c)
 {
     struct world *w = c->world;
+    for (int slot = 0; slot < SLOTS; slot++)
+        if (revoke_account(c, slot / PARTS))
+            c->want_whole[slot / PARTS] = c->want_part[slot] = false;
     if (!c->connected)
         client_connect(c, (int)sim_rand(w, REPLICAS));
     wake(c);

@@ -168,7 +168,7 @@ static void sub_reply(struct bgw_buf *out, const struct bgw_sub_reply *r)
     put_keys(&list, r->ok, r->ok_count, 'o');
     put_keys(&list, r->current, r->current_count, 'c');
     for (size_t i = 0; i < r->denied_count; i++)
-        put_item(&list, 'd', r->denied[i].key);
+        put_item(&list, strcmp(r->denied[i].code, "revoked") == 0 ? 'r' : 'd', r->denied[i].key);
     put_message(out, &(struct sim_message){.kind = 'R', .id = r->id, .list = bgw_buf_slice(&list)});
     bgw_buf_deinit(&list);
 }

@@ -156,8 +156,13 @@ static void on_hang_up(void *arg, void *conn, uint16_t code)
 {
     struct client *c = conn;
     (void)arg;
-    (void)code;
     c->hung_up = true;
+    if (code != 3510)
+        return;
+    c->was_revoked = true;
+    c->old_jti = c->jti;
+    /* or it did not hear it, and comes again with the same */
+    c->token_dead = c->world->quiet || sim_chance(c->world, 50);
 }
 
 /* ---- life ---- */
@@ -186,7 +191,8 @@ static void shard_start(struct replica *r, int index)
         .limits = {.ping_ms = 20000, .pong_wait_ms = 20000, .stall_ms = 30000, .auth_wait_ms = 5000, .keys_per_session_max = 100},
         .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 1000, .sessions_max = 64,
         .flush_bytes_max = 600, .control_bytes_max = 65536,
-        .conn_seed = w->seed + (uint64_t)index, .mac = sim_mac, .server_name = BGW_SLICE("sim")};
+        .conn_seed = w->seed + (uint64_t)index, .mac = sim_mac, .server_name = BGW_SLICE("sim"),
+        .revocations = r->revocations};
     memset(config.resume_key, 7, sizeof(config.resume_key));
     struct bgw_shard_ops ops = {.arg = rig, .post = on_post, .send = on_send, .hang_up = on_hang_up};
     if (bgw_shard_create(&rig->shard, &config, &ops, w->now) != BGW_OK)
@@ -197,6 +203,7 @@ void replica_start(struct world *w, int index)
 {
     struct replica *r = &w->replicas[index];
     *r = (struct replica){.world = w, .index = index, .topic = w->topic};
+    revoke_start(r);
     for (int s = 0; s < SHARDS; s++)
         r->relays[s] = bgw_relay_create(NULL, NULL);
     struct bgw_hub_config config = {.feeds = &w->feed, .feed_count = 1, .relays = r->relays, .shard_count = SHARDS,
@@ -222,6 +229,7 @@ void replica_stop(struct replica *r)
     bgw_hub_destroy(&r->hub);
     for (int s = 0; s < SHARDS; s++)
         bgw_relay_destroy(&r->relays[s]);
+    bgw_revocations_destroy(&r->revocations);
 }
 
 /* The control thread has seen that the topic was recreated. */
@@ -345,6 +353,7 @@ static void shard_turn(struct rig *rig)
 {
     struct world *w = rig->replica->world;
     struct bgw_relay_batch batch;
+    revoke_arrive(rig->replica);
     bgw_shard_set_now(rig->shard, w->now);
     while (bgw_relay_take(rig->relay, &batch)) {
         if (batch.count > SLOTS * 4)
@@ -368,6 +377,7 @@ static void shard_turn(struct rig *rig)
     }
     bgw_shard_tick(rig->shard, w->now);
     bgw_shard_flush(rig->shard, w->now);
+    revoke_check_turn(rig);
     for (int c = 0; c < CLIENTS; c++)
         if (w->clients[c].hung_up && w->clients[c].connected && w->clients[c].replica == rig->replica->index)
             client_cut(&w->clients[c]);

@@ -28,6 +28,7 @@
 #define FETCHES_MAX 64
 #define ASKS_MAX 256
 #define PENDING_MAX 64
+#define TAKEN_MAX 64
 
 /* every kind of fault and how often it fired; zero over a run is a failure */
 #define SIM_FAULTS(X)                                                                            \
@@ -35,12 +36,15 @@
     X(watermark_late) X(fetch_stale) X(fetch_late) X(fetch_unavailable) X(fetch_not_found)        \
     X(invalidation_lost) X(invalidation) X(epoch_change) X(replica_restart) X(client_cut)         \
     X(client_moved) X(client_slow) X(token_expired) X(grants_changed) X(queue_full) X(clock_leap) \
-    X(resume_presented) X(since_presented) X(foreign_resume) X(repair) X(rate_limited) X(unsubscribed)
+    X(resume_presented) X(since_presented) X(foreign_resume) X(repair) X(rate_limited) X(unsubscribed) \
+    X(revoked_token) X(revoked_subject) X(revoked_accounts) X(revocation_replayed) X(revoked_presented)
 #define SIM_CHECKS(X)                                                                          \
     X(I1_version_never_back) X(I2_grant_at_delivery) X(I3_converges) X(I4_value_was_written)   \
     X(I5_bounded) X(I6_answered) X(I7_nothing_after_expiry) X(I8_one_fetch) X(I9_labelled)     \
     X(I10_identities) X(merged_closes_gaps) X(digest_fits) X(live_after_all)                   \
-    X(mark_nothing_pending) X(current_is_newest) X(state_told) X(repair_is_whole) X(no_overtaken_fetch)
+    X(mark_nothing_pending) X(current_is_newest) X(state_told) X(repair_is_whole) X(no_overtaken_fetch) \
+    X(nothing_revoked_is_sent) X(revoked_are_told) X(only_revoked_is_taken) X(revoked_is_refused)      \
+    X(newer_token_heals)
 
 enum sim_fault {
 #define X(name) FAULT_##name,
@@ -106,6 +110,16 @@ struct flying_fetch {
     bool overtaken; /* an invalidation came after it had read */
 };
 
+struct taken { /* a revocation: of a token, of a subject's tokens, of accounts of a subject */
+    uint8_t kind; /* enum bgw_revocation_kind */
+    bool any_tenant;
+    uint64_t subject, jti;
+    uint32_t accounts;
+    int64_t before_s, until_s, issued_ms;
+    int64_t due_ms[REPLICAS], arrived_ms[REPLICAS];
+    bool arrived[REPLICAS];
+};
+
 struct world;
 struct replica;
 struct rig { /* one shard with its relay and its way to the hub */
@@ -127,6 +141,7 @@ struct replica {
     int index, topic; /* which life of the topic it reads */
     struct bgw_hub *hub;
     struct bgw_relay *relays[SHARDS];
+    struct bgw_revocations *revocations;
     struct rig rigs[SHARDS];
     int64_t position[PARTITIONS_MAX];
     struct ask asks[ASKS_MAX];
@@ -139,7 +154,7 @@ struct replica {
 struct pending { /* a command that must be answered */
     uint64_t id;
     int64_t deadline_ms;
-    bool is_sub, is_unsub, is_repair, by_token, replied, used; /* by_token: no `since` was presented */
+    bool is_sub, is_unsub, is_repair, is_stolen, by_token, replied, used; /* by_token: no `since` was presented */
     uint32_t keys;    /* bit account*3: whole key; +1, +2: part 0, 1 */
     uint32_t answered;
     uint32_t presented;       /* bit a slot: a version went with the command */
@@ -164,7 +179,12 @@ struct client {
     bool connected, hello_sent, hello_seen, slow, blocked, hung_up, rated, clean_close;
     uint64_t subject;
     uint32_t grants; /* bit an account */
-    int64_t expires_wall_ms;
+    int64_t expires_wall_ms, issued_s;
+    uint64_t jti, old_jti; /* old: of a token that was taken back; 0 none */
+    bool token_dead;       /* told so: the next connection is with a new one */
+    bool was_revoked;      /* some earlier token of this subject */
+    bool doomed;           /* it was taken back before a refresh that came too late */
+    bool opened_revoked;   /* this connection came with a token that its replica knew to be taken back */
     uint64_t next_id;
     uint32_t key_answered; /* bits as in pending.keys, on this connection */
     /* By bit of pending.keys, in the order of the server's replies: the sub that covers it, 0 none; and what ended it last. */
@@ -192,6 +212,9 @@ struct world {
     bool quiet;                    /* faults have stopped */
     struct replica replicas[REPLICAS];
     struct client clients[CLIENTS];
+    struct taken taken[TAKEN_MAX];
+    int taken_count;
+    uint64_t next_jti;
     int events;
     jmp_buf fail;
     char failure[512];
@@ -237,6 +260,18 @@ void client_refresh(struct client *c);
 bool client_converged(struct client *c, char *why, size_t cap);
 void client_check_deadlines(struct client *c);
 enum bgw_sent client_receive(struct client *c, struct bgw_slice bytes);
+/* revoke.c */
+struct sim_message;
+void revoke_some(struct world *w);
+void revoke_start(struct replica *r);
+void revoke_arrive(struct replica *r);
+bool revoke_token_known(const struct client *c, int64_t since_ms); /* to the client's replica, for so long */
+bool revoke_account(const struct client *c, int account);
+void revoke_check_update(struct client *c, int slot);
+void revoke_check_revoked(struct client *c, const struct sim_message *m);
+void revoke_check_denied(struct client *c, int account);
+void revoke_check_bye(struct client *c, const struct sim_message *m);
+void revoke_check_turn(const struct rig *rig);
 /* dialect.c */
 extern const struct bgw_dialect sim_dialect;
 struct sim_message { /* one decoded message; borrows the buffer */
@@ -249,7 +284,7 @@ struct sim_message { /* one decoded message; borrows the buffer */
     uint64_t merged;
     bool snap;
     uint8_t state;
-    struct bgw_slice list; /* R: ok, current, denied; S, V: keys; each as u8 tag, u8 length, bytes */
+    struct bgw_slice list; /* R: ok, current, denied, revoked; S, V: keys; each as u8 tag, u8 length, bytes */
 };
 bool sim_decode(struct bgw_slice *at, struct sim_message *m);
 bool sim_list_next(struct bgw_slice *list, char *tag, struct bgw_slice *text);

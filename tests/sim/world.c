@@ -135,7 +135,9 @@ static void one_event(struct world *w)
         restart(w);
     else if (dice < 985)
         ledger_new_topic(w);
-    else if (dice < 990)
+    else if (dice < 988)
+        revoke_some(w);
+    else if (dice < 992)
         replica_change_topic(&w->replicas[sim_rand(w, REPLICAS)]);
     else
         pass(w, (int64_t)sim_rand(w, 300));
@@ -196,6 +198,7 @@ static void world_init(struct world *w, uint64_t seed, bool verbose)
     for (int i = 0; i < CLIENTS; i++) {
         struct client *c = &w->clients[i];
         *c = (struct client){.world = w, .index = i, .subject = 100 + (uint64_t)i, .grants = (1u << ACCOUNTS) - 1,
+                             .jti = ++w->next_jti, .issued_s = w->now.wall_ms / 1000,
                              .expires_wall_ms = w->now.wall_ms + 5000 + (int64_t)sim_rand(w, 60000)};
         bgw_buf_init(&c->inbox, 16u << 20);
         for (int a = 0; a < ACCOUNTS; a++)
