@@ -28,12 +28,17 @@ static void examine(struct doctor *d, char *const *env)
     doctor_check_kafka(d);
 }
 
-static void show(const struct doctor *d, bool json)
+/* False: nobody got to see it. */
+static bool show(const struct doctor *d, bool json)
 {
     if (json)
         doctor_print_json(d, stdout);
     else
         doctor_print(d, stdout);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    fprintf(stderr, "bgw doctor: the report cannot be written to standard output\n");
+    return false;
 }
 
 /* The mistake is a finding like any other, so that a script reads one form. */
@@ -42,7 +47,7 @@ static int bad_configuration(struct doctor *d, enum bgw_status status, struct bg
     bgw_buf_append_byte(error, '\0');
     doctor_say(d, DOCTOR_FAIL, "configuration", "correct it; `bgw config --help` lists every key, its range and its default",
                "%s", error->data && *error->data ? error->data : bgw_status_text(status));
-    show(d, json);
+    (void)show(d, json);
     return status == BGW_USAGE ? BGW_EXIT_USAGE : BGW_EXIT_CONFIG;
 }
 
@@ -64,8 +69,7 @@ static int run_checks(int argc, char **argv, char *const *env, bool json)
         bgw_metrics_thread_attach();
         d->config = &config;
         examine(d, env);
-        show(d, json);
-        code = doctor_count(d, DOCTOR_FAIL) ? BGW_EXIT_FAILED : BGW_EXIT_OK;
+        code = show(d, json) && doctor_count(d, DOCTOR_FAIL) == 0 ? BGW_EXIT_OK : BGW_EXIT_FAILED;
         bgw_config_deinit(&config);
     }
     bgw_buf_deinit(&error);
@@ -116,7 +120,7 @@ const struct cli_command cli_doctor = {
             "Exit codes: 0 nothing failed, 1 something did, 2 usage, 3 the configuration cannot be read.",
     .examples = "  bgw doctor --config /etc/bgw/bgw.conf\n"
                 "  bgw doctor --json | jq '.checks[] | select(.result != \"ok\")'\n"
-                "  systemd-run --pipe --wait -p DynamicUser=yes -p User=bgw -p EnvironmentFile=/etc/bgw/bgw.env \\\n"
-                "      bgw doctor\n",
+                "  systemd-run --pipe --wait -p User=bgw -p EnvironmentFile=/etc/bgw/bgw.env \\\n"
+                "      bgw doctor --config /etc/bgw/bgw.conf\n",
     .run = run_doctor,
 };

@@ -3,6 +3,8 @@
 
 import asyncio
 import contextlib
+import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -111,6 +113,46 @@ def test_watchdog_is_fed_in_time_and_only_by_a_live_process(manager):
             g.proc.send_signal(signal.SIGCONT)
         manager.wait_for("WATCHDOG=1", fed + 3)
         assert not log_lines(g, "watchdog_withheld")
+
+
+class Held:
+    """One thread of a process stands still, as if it hung; the others go on. (ptrace, so from one thread of ours.)"""
+
+    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+
+    def __init__(self, pid, name):
+        tasks = pathlib.Path(f"/proc/{pid}/task")
+        self.tid = next(int(t.name) for t in tasks.iterdir() if (t / "comm").read_text().strip() == name)
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+    def ptrace(self, request):
+        if self.libc.ptrace(request, self.tid, None, None):
+            error = ctypes.get_errno()
+            if error in (errno.EPERM, errno.ENOSYS):
+                pytest.skip("this system does not let us hold a thread")
+            raise OSError(error, os.strerror(error))
+
+    def __enter__(self):
+        self.ptrace(self.SEIZE)
+        self.ptrace(self.INTERRUPT)
+        os.waitpid(self.tid, 0x40000000)  # __WALL
+
+    def __exit__(self, *unused):
+        self.ptrace(self.DETACH)
+
+
+@pytest.mark.parametrize("thread", ["bgw-hub", "bgw-shard-0"])
+def test_watchdog_is_withheld_while_one_thread_hangs(manager, thread):
+    with Gateway(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC=1000000) as g:
+        manager.wait_for("WATCHDOG=1", 2)
+        with Held(g.proc.pid, thread):
+            until(lambda: log_lines(g, "watchdog_withheld"), 15, "the watchdog to be withheld")
+            fed = manager.statements().count("WATCHDOG=1")
+            until(lambda: len(log_lines(g, "watchdog_withheld")) >= 3, 10, "more of the same")
+            assert manager.statements().count("WATCHDOG=1") == fed
+        assert thread.startswith(log_lines(g, "watchdog_withheld")[0]["thread"])
+        manager.wait_for("WATCHDOG=1", fed + 1)  # it has recovered
 
 
 def test_a_manager_that_went_away_changes_nothing(tmp_path):
@@ -422,6 +464,23 @@ def test_no_token_stands_in_any_log_page_or_metric(tmp_path):
     secret_parts = {part for t in (good, other, *bad) for part in t.split(".")[1:] or [t]}
     assert SECRET not in said
     assert not [part for part in secret_parts if part in said]
+
+
+def test_the_revocation_command_of_the_page_works(tmp_path):
+    page = (TOP / "docs/operations.md").read_text()
+    commands = re.findall(r"^curl .*/revocations .*$", page, re.M)
+    assert len(commands) == 3
+    soon = int(time.time()) + 600
+    with Gateway(BGW_AUDIT_LOG=tmp_path / "audit.log") as g:
+        for command in commands:
+            command = command.replace("127.0.0.1:5852", g.info["admin"]).replace("4f1c…", "4f1c")
+            command = re.sub(r'"before":\d+', f'"before":{soon - 600}', command).replace("1790000000", str(soon))
+            done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30)
+            assert json.loads(done.stdout) == {"applied": True, "recorded": True}, done
+        assert g.metrics()['bgw_revocations_total{result="applied"}'] >= 3
+        until(lambda: [line for line in audit_of(tmp_path / "audit.log") if line["event"] == "admin"], 5, "the operator's calls")
+    calls = [line for line in audit_of(tmp_path / "audit.log") if line["event"] == "admin"]
+    assert len(calls) == 3 and all(line["path"] == "/revocations" for line in calls), calls
 
 
 # ---- the unit ----
