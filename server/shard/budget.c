@@ -8,6 +8,7 @@
 #include "core.h"
 
 #define COMMAND 1000 /* what one costs */
+#define DEBT_S 60    /* what was read already may overdraw it by so many seconds, not more */
 
 /* What time has given back since the last look. */
 static int64_t spent_now(struct bgw_session *n, int64_t per_s)
@@ -39,7 +40,9 @@ bool bgw_session_may_command(struct bgw_shard *s, struct bgw_session *n, int64_t
     if (spent <= burst / 2)
         n->flags &= (uint16_t)~SESSION_SLOWED;
     spent += COMMAND;
-    n->budget_spent = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
+    const int64_t owed = burst + DEBT_S * per_s * COMMAND;
+    const int64_t most = owed < UINT32_MAX ? owed : UINT32_MAX;
+    n->budget_spent = (uint32_t)(spent < most ? spent : most);
     if (spent <= burst)
         return true;
     /* until one more fits */
