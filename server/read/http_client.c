@@ -224,8 +224,10 @@ static struct watched *new_socket(struct bgw_http_client *c, curl_socket_t fd)
     if (!w)
         return NULL;
     *w = (struct watched){.f = {.fd = fd, .ready = on_ready}, .client = c};
-    curl_multi_assign(c->multi, fd, w);
-    return w;
+    if (curl_multi_assign(c->multi, fd, w) == CURLM_OK)
+        return w;
+    free(w); /* else it would come a second time, as a new one */
+    return NULL;
 }
 
 /* A socket that cannot be watched for lack of memory is left alone: its transfer runs into its deadline. An error from here

@@ -122,6 +122,18 @@ TEST(header_bytes_without_end_are_a_failure)
     stop(&r);
 }
 
+TEST(answers_that_never_become_final_are_a_failure)
+{
+    struct rig r;
+    start(&r, "");
+    const char *again[] = {"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early\r\nLink: </x>\r\n\r\n", "\r\n", "\n"};
+    for (size_t i = 0; i < 4; i++) {
+        struct got g = ask(&r, WEB_AGAIN, again[i], 300);
+        CHECK(g.result != BGW_HTTP_CLIENT_ANSWERED && g.body_len == 0);
+    }
+    stop(&r);
+}
+
 TEST(an_answer_that_breaks_off_is_a_failure)
 {
     struct rig r;

@@ -22,7 +22,8 @@ enum web_manner {
     WEB_TEXT,   /* sends `text` as it is and closes */
     WEB_SILENT, /* reads the request and says nothing */
     WEB_DRIP,   /* sends `text` byte by byte, one in 20 ms */
-    WEB_ENDLESS /* sends `text`, then bytes without end */
+    WEB_ENDLESS, /* sends `text`, then bytes without end */
+    WEB_AGAIN   /* sends `text` again and again */
 };
 
 struct web { /* the test's; `manner` and `text` may change while it serves */
@@ -79,6 +80,10 @@ static inline void web_answer(struct web *w, int fd)
         return;
     case WEB_DRIP:
         for (; *text && !web_stopped(w, -1, 0, 20) && web_send(fd, text, 1); text++)
+            ;
+        return;
+    case WEB_AGAIN:
+        while (!web_stopped(w, fd, POLLOUT, -1) && web_send(fd, text, strlen(text)))
             ;
         return;
     default:
