@@ -396,6 +396,45 @@ def test_audit_to_a_full_target_disturbs_nobody(tmp_path):
         assert g.stop() == 0
 
 
+def test_a_disk_that_fills_costs_lines_that_are_counted_and_no_half_ones(tmp_path):
+    # inside a chroot the root is no mount point, and mounts there do not spread anyway
+    ways = (["unshare", "-m"], ["unshare", "-m", "--propagation", "unchanged"])
+    way = next((w for w in ways if subprocess.run([*w, "true"], capture_output=True).returncode == 0), None)
+    if not way:
+        pytest.skip("this system does not let us mount")
+    disk, wrapper = tmp_path / "disk", tmp_path / "on-a-small-disk"
+    disk.mkdir()
+    wrapper.write_text(f"#!/bin/sh\nset -e\nmount -t tmpfs -o size=64k none {disk}\n"
+                       f"head -c 45056 /dev/zero >{disk}/filler\nexec {os.environ['BGW_BIN']} \"$@\"\n")
+    wrapper.chmod(0o755)
+    inside = tmp_path / "inside"
+    inside.write_text(f"#!/bin/sh\nexec {' '.join(way)} {wrapper} \"$@\"\n")
+    inside.chmod(0o755)
+
+    async def sessions(g, n):
+        for _ in range(n):
+            async with Native(g, token([A])) as c:
+                await c.sub(A)
+    with Gateway(binary=str(inside), BGW_AUDIT_LOG=disk / "audit.log") as g:
+        seen = pathlib.Path(f"/proc/{g.proc.pid}/root{disk}")
+        lost = 'bgw_audit_lines_total{result="lost"}'
+        for _ in range(40):
+            asyncio.run(sessions(g, 10))
+            if g.metrics()[lost] > 20:
+                break
+        assert g.metrics()[lost] > 20
+        (seen / "filler").unlink()  # room again
+        asyncio.run(sessions(g, 3))
+        until(lambda: g.metrics()["bgw_sessions"] == 0, 10, "the sessions to end")
+        until(lambda: '"lost"' in (seen / "audit.log").read_text(), 10, "the losses to be told")
+        lines, m = audit_of(seen / "audit.log"), g.metrics()
+        until(lambda: len([x for x in audit_of(seen / "audit.log") if x["event"] != "lost"]) ==
+              g.metrics()['bgw_audit_lines_total{result="written"}'], 10, "as many lines as were counted")
+        assert sum(line["count"] for line in lines if line["event"] == "lost") == m[lost]
+        assert len(log_lines(g, "audit_written_again")) == 1
+        assert g.stop() == 0
+
+
 def test_audit_to_a_pipe_that_nobody_reads_disturbs_nobody_and_recovers(tmp_path):
     fifo = tmp_path / "audit.pipe"
     os.mkfifo(fifo)
