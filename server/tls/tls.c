@@ -2,8 +2,8 @@
 /*
  * tls: hides OpenSSL's contexts and callbacks. Contexts are furnished on the main thread; handshakes
  * call back on their shards' threads; reload comes from the main thread at any time.
- * Invariant: a context holds no certificate of its own. Each handshake takes the set of its moment
- * and puts certificate, key and authorities on its own connection, where they stay alive by the
+ * Invariant: a furnished context holds no certificate of its own. Each handshake takes the set of its
+ * moment and moves to the context of the certificate that it chooses there, which stays alive by the
  * library's counts; so a swap is one pointer under a lock and breaks no handshake under way.
  */
 #include "bgw/tls.h"
@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CLIENT_CHAIN_BYTES_MAX 32768 /* of certificates that a client shows */
 
 struct bgw_tls { /* any thread */
     pthread_mutex_t lock;
@@ -47,74 +45,31 @@ static void let_go(struct bgw_tls *tls, struct bgw_tls_set *set)
 
 /* ---- handshake ---- */
 
-static bool ask_client(SSL *ssl, const struct bgw_tls_set *set)
-{
-    if (!set->client_cas)
-        return true;
-    STACK_OF(X509_NAME) *names = SSL_dup_CA_list(set->client_names);
-    if (!names || !SSL_set1_verify_cert_store(ssl, set->client_cas)) {
-        sk_X509_NAME_pop_free(names, X509_NAME_free);
-        return false;
-    }
-    SSL_set0_CA_list(ssl, names);
-    SSL_set_verify(ssl, set->verify, NULL);
-    return true;
-}
-
-/* After the client's hello: everything that a reload may change is put on the connection here. */
-static int choose(SSL *ssl, void *arg)
+/*
+ * Called for every client's hello, with a name or without, and again if the client has to say another
+ * one. The connection moves to the chosen certificate's context, which costs some counts; putting
+ * certificate and key on the connection itself would check each time that they fit (a third of the handshake).
+ */
+static int choose(SSL *ssl, int *alert, void *arg)
 {
     struct bgw_tls *tls = arg;
     struct bgw_tls_set *set = hold(tls);
     const struct bgw_tls_cert *c =
         bgw_tls_set_choose(set, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
-    int ok = SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1 && ask_client(ssl, set);
+    bool ok = SSL_set_SSL_CTX(ssl, c->ctx) != NULL;
+    SSL_set_verify(ssl, set->verify, NULL);
     let_go(tls, set);
-    return ok;
-}
-
-static int take_any_name(SSL *ssl, int *alert, void *arg)
-{
-    (void)ssl;
-    (void)alert;
-    (void)arg;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-                           const unsigned char *in, unsigned int in_len, void *arg)
-{
-    static const unsigned char ours[] = "\x08http/1.1";
-    unsigned char *chosen;
-    (void)ssl;
-    (void)arg;
-    if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_ALERT_FATAL; /* who speaks only h2 is told so here, not after its preface */
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return ok ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 enum bgw_status bgw_tls_furnish(struct bgw_tls *tls, struct ssl_ctx_st *ctx)
 {
     const struct bgw_tls_config rules = {.min_version = tls->min_version, .groups = tls->groups};
-    if (!bgw_tls_set_rules(ctx, &rules, NULL) ||
-        !SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"bgw", 3) ||
-        !SSL_CTX_set_num_tickets(ctx, 0) || !SSL_CTX_set_max_early_data(ctx, 0)) {
-        ERR_clear_error();
+    if (!bgw_tls_rules(ctx, &rules, NULL))
         return BGW_IO;
-    }
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* or a peer that sends key updates for ever would keep one read, and so the thread, for ever */
-    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
-    SSL_CTX_set_read_ahead(ctx, 0); /* or bytes would wait where no event tells of them */
-    SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_BYTES_MAX);
-    SSL_CTX_set_tlsext_servername_callback(ctx, take_any_name);
-    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    SSL_CTX_set_cert_cb(ctx, choose, tls);
+    SSL_CTX_set_tlsext_servername_callback(ctx, choose);
+    SSL_CTX_set_tlsext_servername_arg(ctx, tls);
     return BGW_OK;
 }
 

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
-#define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define NAME_MAX_BYTES 253
 
 /* one load */
@@ -46,31 +44,6 @@ static bool refuse_with_reason(const struct load *l, const char *file, const cha
 {
     bgw_buf_appendf(l->error, "%s: %s (%s)", file, what, reason());
     return false;
-}
-
-/* ---- rules ---- */
-
-bool bgw_tls_set_rules(SSL_CTX *ctx, const struct bgw_tls_config *config, struct bgw_buf *error)
-{
-    const char *min = config->min_version;
-    bool only_1_3 = strcmp(min, "1.3") == 0;
-    if (!only_1_3 && strcmp(min, "1.2") != 0) {
-        if (error)
-            bgw_buf_appendf(error, "the least version of TLS must be 1.2 or 1.3, not \"%s\"", min);
-        return false;
-    }
-    bool ok = SSL_CTX_set_min_proto_version(ctx, only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
-              SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) && SSL_CTX_set_ciphersuites(ctx, CIPHERS_1_3);
-    if (ok && config->groups && config->groups[0]) {
-        ok = SSL_CTX_set1_groups_list(ctx, config->groups);
-        if (!ok && error)
-            bgw_buf_appendf(error,
-                            "the list of key exchange groups \"%s\" is not understood: write names such as "
-                            "X25519MLKEM768, X25519 or P-256 with colons between them",
-                            config->groups);
-    }
-    ERR_clear_error();
-    return ok;
 }
 
 /* ---- files ---- */
@@ -216,15 +189,14 @@ const struct bgw_tls_cert *bgw_tls_set_choose(const struct bgw_tls_set *set, con
 /* ---- loading ---- */
 
 /* The library is asked too: it refuses short keys, weak digests and kinds of keys that the ciphers cannot use. */
-static bool try_pair(const struct load *l, const struct bgw_tls_cert *c)
+static bool make_context(const struct load *l, struct bgw_tls_cert *c)
 {
-    SSL_CTX *scratch = SSL_CTX_new(TLS_server_method());
-    bool ok = scratch && bgw_tls_set_rules(scratch, l->config, l->error) &&
-              SSL_CTX_use_cert_and_key(scratch, c->leaf, c->key, c->chain, 1) == 1;
-    if (!ok && l->error->len == 0)
-        refuse_with_reason(l, c->file, "the TLS library refuses this certificate");
-    SSL_CTX_free(scratch);
-    return ok;
+    c->ctx = SSL_CTX_new(TLS_server_method());
+    if (!c->ctx || !bgw_tls_rules(c->ctx, l->config, l->error))
+        return l->error->len == 0 ? refuse(l, c->file, "the TLS library has no memory left") : false;
+    if (SSL_CTX_use_cert_and_key(c->ctx, c->leaf, c->key, c->chain, 1) != 1)
+        return refuse_with_reason(l, c->file, "the TLS library refuses this certificate");
+    return true;
 }
 
 static bool load_pair(const struct load *l, const char *cert_file, const char *key_file)
@@ -232,7 +204,7 @@ static bool load_pair(const struct load *l, const char *cert_file, const char *k
     struct bgw_tls_cert *c = &l->set->certs[l->set->count++];
     c->file = cert_file;
     return load_chain(l, c) && load_key(l, c, key_file) && check_dates(l, c) && load_names(l, c) &&
-           try_pair(l, c);
+           make_context(l, c);
 }
 
 static char *next_file(char **cursor)
@@ -263,6 +235,18 @@ static bool load_pairs(const struct load *l, char *keys)
     return !keys || !next_file(&keys) || refuse(l, "tls_key", "there are more key files than certificate files");
 }
 
+static bool believe(const struct load *l, SSL_CTX *ctx)
+{
+    const char *file = l->config->client_ca;
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
+    bool ok = names && sk_X509_NAME_num(names) > 0 && SSL_CTX_load_verify_file(ctx, file) == 1;
+    if (!ok)
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+    else
+        SSL_CTX_set0_CA_list(ctx, names); /* what clients are told: by whom they may be vouched for */
+    return ok || refuse_with_reason(l, file, "this is not a readable PEM file with certificates of authorities");
+}
+
 static bool load_client_ca(const struct load *l)
 {
     const struct bgw_tls_config *c = l->config;
@@ -270,11 +254,10 @@ static bool load_client_ca(const struct load *l)
         return true;
     if (!c->client_ca || !c->client_ca[0])
         return refuse(l, "tls_client_ca", "client certificates are asked for: name the file with their authorities");
-    l->set->client_cas = X509_STORE_new();
-    l->set->client_names = SSL_load_client_CA_file(c->client_ca);
-    if (!l->set->client_cas || !l->set->client_names || !sk_X509_NAME_num(l->set->client_names) ||
-        !X509_STORE_load_file(l->set->client_cas, c->client_ca))
-        return refuse_with_reason(l, c->client_ca, "this is not a readable PEM file with certificates of authorities");
+    for (size_t i = 0; i < l->set->count; i++) {
+        if (!believe(l, l->set->certs[i].ctx))
+            return false;
+    }
     l->set->verify = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
     if (c->client == BGW_TLS_CLIENT_REQUIRED)
         l->set->verify |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
@@ -312,6 +295,7 @@ void bgw_tls_set_free(struct bgw_tls_set *set)
         return;
     for (size_t i = 0; i < set->count; i++) {
         struct bgw_tls_cert *c = &set->certs[i];
+        SSL_CTX_free(c->ctx);
         X509_free(c->leaf);
         EVP_PKEY_free(c->key);
         sk_X509_pop_free(c->chain, X509_free);
@@ -319,8 +303,6 @@ void bgw_tls_set_free(struct bgw_tls_set *set)
             free(c->names[n]);
         free(c->names);
     }
-    X509_STORE_free(set->client_cas);
-    sk_X509_NAME_pop_free(set->client_names, X509_NAME_free);
     free(set->files);
     free(set);
 }

@@ -15,6 +15,7 @@
 #define BGW_TLS_CHAIN_MAX 16
 
 struct bgw_tls_cert { /* immutable once loaded */
+    SSL_CTX *ctx; /* with all of it: what a handshake's connection is moved to */
     X509 *leaf;
     EVP_PKEY *key;
     STACK_OF(X509) *chain;
@@ -28,8 +29,6 @@ struct bgw_tls_set { /* immutable once loaded, but for `holders`, under its owne
     size_t count;
     struct bgw_tls_cert certs[BGW_TLS_CERTS_MAX];
     char *files;
-    X509_STORE *client_cas; /* NULL: client certificates are not asked for */
-    STACK_OF(X509_NAME) *client_names;
     int verify; /* SSL_VERIFY_... */
 };
 
@@ -39,7 +38,7 @@ BGW_MUST_CHECK enum bgw_status bgw_tls_set_load(struct bgw_tls_set **out, const 
 void bgw_tls_set_free(struct bgw_tls_set *set);
 /* Exact names first, then wildcards one label deep, then the first certificate. `name` may be NULL. */
 const struct bgw_tls_cert *bgw_tls_set_choose(const struct bgw_tls_set *set, const char *name);
-/* The versions, ciphers and groups that every context gets. False: `error`, if given, says what is wrong. */
-bool bgw_tls_set_rules(SSL_CTX *ctx, const struct bgw_tls_config *config, struct bgw_buf *error);
+/* What every context gets: versions, ciphers, groups and what is not done. False: `error`, if given, says what is wrong. */
+bool bgw_tls_rules(SSL_CTX *ctx, const struct bgw_tls_config *config, struct bgw_buf *error);
 
 #endif
