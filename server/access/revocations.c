@@ -17,8 +17,9 @@
 
 #define SLAB_ITEMS 4096u
 #define HEADS_MIN 64u
-#define NONE UINT32_MAX
-#define SWEEP_GAP_S 60 /* between two looks for what has expired, while there is room */
+#define NONE 0u /* entries count from 1, so that a table nobody has touched is empty */
+#define SWEEP_HEADS 1024u       /* looked through for what has expired, with each add */
+#define SWEEP_HEADS_FULL 65536u /* at a time, when room is needed */
 #define ANY_TENANT 0u
 
 enum entry_kind { ENTRY_TOKEN, ENTRY_SUBJECT, ENTRY_MARK, ENTRY_ACCOUNT };
@@ -41,7 +42,9 @@ struct bgw_revocations { /* any thread */
     uint32_t *heads;
     uint32_t head_count, made, free_first;
     uint32_t count, count_max;
-    int64_t first_until_s, swept_s; /* no entry ends before the first of them */
+    int64_t first_until_s; /* no entry ends before */
+    uint32_t sweep_at;     /* the head where sweeping goes on */
+    int64_t sweep_first_s; /* the first end among those that this round has passed */
 };
 
 /* what one entry is to be */
@@ -53,7 +56,7 @@ struct wanted {
 
 static struct entry *at(const struct bgw_revocations *r, uint32_t i)
 {
-    return &r->slabs[i / SLAB_ITEMS][i % SLAB_ITEMS];
+    return &r->slabs[(i - 1) / SLAB_ITEMS][(i - 1) % SLAB_ITEMS];
 }
 
 static uint64_t tenant_scope(struct bgw_slice tenant)
@@ -104,24 +107,24 @@ static bool make_lock(pthread_rwlock_t *lock)
 
 enum bgw_status bgw_revocations_create(struct bgw_revocations **out, size_t entries_max)
 {
-    BGW_ASSERT(entries_max > 0 && entries_max < NONE / 2);
+    BGW_ASSERT(entries_max > 0 && entries_max <= UINT32_MAX / 4);
     bgw_hash_init();
     struct bgw_revocations *r = calloc(1, sizeof(*r));
     if (!r)
         return BGW_NO_MEMORY;
     r->count_max = (uint32_t)entries_max;
-    r->free_first = NONE;
-    r->first_until_s = INT64_MAX;
+    r->first_until_s = r->sweep_first_s = INT64_MAX;
     r->head_count = HEADS_MIN;
+    while (r->head_count < entries_max)
+        r->head_count *= 2;
     r->slabs = calloc((entries_max + SLAB_ITEMS - 1) / SLAB_ITEMS, sizeof(*r->slabs));
-    r->heads = malloc(HEADS_MIN * sizeof(*r->heads));
+    r->heads = calloc(r->head_count, sizeof(*r->heads)); /* the system gives pages as they are used */
     if (!r->slabs || !r->heads || !make_lock(&r->lock)) {
         free(r->slabs);
         free(r->heads);
         free(r);
         return BGW_NO_MEMORY;
     }
-    memset(r->heads, 0xff, HEADS_MIN * sizeof(*r->heads));
     *out = r;
     return BGW_OK;
 }
@@ -142,51 +145,34 @@ void bgw_revocations_destroy(struct bgw_revocations **revocations)
 
 /* ---- room ---- */
 
-static void sweep(struct bgw_revocations *r, int64_t now_s)
+static void sweep_chain(struct bgw_revocations *r, uint32_t *link, int64_t now_s)
 {
-    int64_t first_s = INT64_MAX;
-    for (uint32_t h = 0; h < r->head_count; h++) {
-        for (uint32_t *link = &r->heads[h]; *link != NONE;) {
-            uint32_t i = *link;
-            struct entry *e = at(r, i);
-            if (e->until_s > now_s) {
-                first_s = e->until_s < first_s ? e->until_s : first_s;
-                link = &e->next;
-                continue;
-            }
-            *link = e->next;
-            e->next = r->free_first;
-            r->free_first = i;
-            r->count--;
+    while (*link != NONE) {
+        uint32_t i = *link;
+        struct entry *e = at(r, i);
+        if (e->until_s > now_s) {
+            r->sweep_first_s = e->until_s < r->sweep_first_s ? e->until_s : r->sweep_first_s;
+            link = &e->next;
+            continue;
         }
+        *link = e->next;
+        e->next = r->free_first;
+        r->free_first = i;
+        r->count--;
     }
-    r->first_until_s = first_s;
-    r->swept_s = now_s;
 }
 
-/* The table follows the entries; without memory for it chains just grow longer. */
-static void widen(struct bgw_revocations *r, uint32_t entries)
+/* A piece of the table, so that nobody waits for all of it. */
+static void sweep(struct bgw_revocations *r, uint32_t heads, int64_t now_s)
 {
-    uint32_t count = r->head_count;
-    while (count < entries)
-        count *= 2;
-    uint32_t *heads = count > r->head_count ? malloc(count * sizeof(*heads)) : NULL;
-    if (!heads)
-        return;
-    memset(heads, 0xff, count * sizeof(*heads));
-    uint32_t *old = r->heads, old_count = r->head_count;
-    r->heads = heads;
-    r->head_count = count;
-    for (uint32_t h = 0; h < old_count; h++) {
-        for (uint32_t i = old[h], next; i != NONE; i = next) {
-            struct entry *e = at(r, i);
-            uint32_t *head = chain(r, e->id, e->scope, (enum entry_kind)e->kind);
-            next = e->next;
-            e->next = *head;
-            *head = i;
-        }
+    while (heads-- > 0 && r->first_until_s <= now_s) {
+        sweep_chain(r, &r->heads[r->sweep_at], now_s);
+        if (++r->sweep_at < r->head_count)
+            continue;
+        r->sweep_at = 0;
+        r->first_until_s = r->sweep_first_s;
+        r->sweep_first_s = INT64_MAX;
     }
-    free(old);
 }
 
 /* Afterwards `more` entries can be made without failing. */
@@ -194,19 +180,18 @@ static enum bgw_status make_room(struct bgw_revocations *r, uint32_t more)
 {
     if (more > r->count_max - r->count)
         return BGW_FULL;
-    /* the free ones and those of begun slabs: all that was made and is not in use */
+    /* all that was made and is not in use is free */
     while (r->made - r->count < more) {
         struct entry *slab = malloc(SLAB_ITEMS * sizeof(*slab));
         if (!slab)
             return BGW_NO_MEMORY;
         r->slabs[r->made / SLAB_ITEMS] = slab;
-        for (uint32_t i = SLAB_ITEMS; i-- > 0;) {
-            slab[i].next = r->free_first;
+        for (uint32_t i = SLAB_ITEMS; i > 0; i--) {
+            slab[i - 1].next = r->free_first;
             r->free_first = r->made + i;
         }
         r->made += SLAB_ITEMS;
     }
-    widen(r, r->count + more);
     return BGW_OK;
 }
 
@@ -246,6 +231,7 @@ static bool put(struct bgw_revocations *r, const struct wanted *w, int64_t now_s
 {
     struct entry *e = find(r, w->id, w->scope, w->kind);
     r->first_until_s = w->until_s < r->first_until_s ? w->until_s : r->first_until_s;
+    r->sweep_first_s = w->until_s < r->sweep_first_s ? w->until_s : r->sweep_first_s;
     if (e && e->until_s > now_s)
         return better(e, w);
     if (!e) {
@@ -281,10 +267,11 @@ static enum bgw_status add_locked(struct bgw_revocations *r, const struct bgw_re
 {
     uint64_t tenant =
         what->any_tenant ? ANY_TENANT : tenant_scope(bgw_slice_str(what->tenant));
-    uint32_t more = missing(r, what, tenant);
-    bool over = r->first_until_s <= now_s, full = more > r->count_max - r->count;
-    if (over && (full || now_s >= r->swept_s + SWEEP_GAP_S)) {
-        sweep(r, now_s);
+    sweep(r, SWEEP_HEADS, now_s);
+    uint32_t more = missing(r, what, tenant), passed = 0;
+    while (more > r->count_max - r->count && r->first_until_s <= now_s && passed < r->head_count) {
+        sweep(r, SWEEP_HEADS_FULL, now_s);
+        passed += SWEEP_HEADS_FULL;
         more = missing(r, what, tenant);
     }
     enum bgw_status status = make_room(r, more);
