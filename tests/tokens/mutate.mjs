@@ -74,11 +74,17 @@ const IN_A_PART = {
   "lengthened": (rng, part) => part + ALPHABET[rng.below(64)].repeat(1 + rng.below(8)),
 };
 
+// A change of the last character alone may be one of its unused bits by chance.
+function changed(kind, token, now) {
+  const [was, is] = [token, now].map((t) => Buffer.from(t.slice(t.lastIndexOf(".") + 1), "base64url"));
+  return [token.slice(0, -1) === now.slice(0, -1) && was.equals(is) ? (token === now ? "good" : "trailing-bits in signature") : kind, now];
+}
+
 function form(rng, p) {
   const { token } = good(rng, p), at = rng.below(token.length), dots = token.split(".");
   switch (rng.below(13)) {
-    case 0: return ["bit", splice(token, at, 1, String.fromCharCode(token.charCodeAt(at) ^ (1 << rng.below(8))))];
-    case 1: return ["character", splice(token, at, 1, ALPHABET[rng.below(64)])];
+    case 0: return changed("bit", token, splice(token, at, 1, String.fromCharCode(token.charCodeAt(at) ^ (1 << rng.below(8)))));
+    case 1: return changed("character", token, splice(token, at, 1, ALPHABET[rng.below(64)]));
     case 2: return ["character-dropped", splice(token, at, 1, "")];
     case 3: return ["character-added", splice(token, at, 0, ALPHABET[rng.below(64)])];
     case 4: return ["cut", token.slice(0, at)];
@@ -144,7 +150,11 @@ function keys(rng, p) {
       const text = rng.pick(p.confusions);
       return ["alg-confusion", token({ k: { type: "oct", secret: Buffer.from(text) } })];
     }
-    case 4: return h({ kid: rng.pick(["", "no-such-key", "K1", " k1", "k1 ", "k1\0", "../../k1", "k".repeat(256), "k".repeat(300), "ｋ1"]) }), ["kid-unknown", token(s)];
+    case 4: {
+      const kid = s.kid ?? "k1", near = [kid + "x", kid + " ", " " + kid, kid + kid, kid[0], kid.toUpperCase(), kid + "\u0301", "ｋ1"];
+      h({ kid: rng.pick([rng.pick(near), rng.pick(["", "no-such-key", "../../k1", kid + "\0", "k".repeat(256), "k".repeat(300)])]) });
+      return ["kid-unknown", token(s)];
+    }
     case 5: return h({ kid: rng.pick([null, 1, true, [], ["k1"], {}]) }), ["kid-no-string", token(s)];
     case 6: return delete header.kid, ["kid-missing", token(s)];
     case 7: return h({ kid: rng.pick(p.signers).kid }), ["kid-of-another", token(s)];
