@@ -21,6 +21,7 @@
 
 #define EMBEDDED "embedded"
 #define EMBEDDED_PARTITIONS 6
+#define KAFKA_END_MS 3000
 
 const char *bgw_version(void)
 {
@@ -203,6 +204,7 @@ static enum bgw_status make_ops(struct bgw_gateway *g, struct bgw_buf *error)
         .door = &g->door,
         .bootstrap = g->bootstrap,
         .version = bgw_version(),
+        .broker_is_embedded = g->broker != NULL,
         .workers = g->workers,
         .worker_count = g->worker_count,
         .health = tell_health,
@@ -276,6 +278,7 @@ static void stop_threads(struct bgw_gateway *g)
 
 static void tear_down(struct bgw_gateway *g)
 {
+    bgw_kafka_end_together();
     stop_threads(g);
     if (g->hub)
         bgw_hub_host_stop(g->hub);
@@ -288,6 +291,7 @@ static void tear_down(struct bgw_gateway *g)
     bgw_hub_host_destroy(&g->hub);
     if (g->broker)
         bgw_embedded_broker_destroy(&g->broker);
+    (void)bgw_kafka_ended(KAFKA_END_MS);
     if (g->signals.fd >= 0) {
         bgw_loop_detach(g->loop, &g->signals);
         close(g->signals.fd);

@@ -81,6 +81,7 @@ static enum bgw_status make_log(struct bgw_ops_host *h, struct bgw_buf *error)
         .config = h->config.config,
         .bootstrap = h->config.bootstrap,
         .topic = h->config.config->topic_revocations,
+        .broker_is_embedded = h->config.broker_is_embedded,
         .record = on_record,
         .caught_up = on_caught_up,
         .arg = h,

@@ -17,6 +17,7 @@ struct bgw_ops_host_config {
     const struct bgw_config *config;
     struct bgw_door *door;
     const char *bootstrap, *version;
+    bool broker_is_embedded;
     struct bgw_worker *const *workers; /* told of revocations; they outlive the host */
     size_t worker_count;
     void (*health)(void *arg, struct bgw_health *out);

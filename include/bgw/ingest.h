@@ -35,6 +35,11 @@ void bgw_kafka_source_metrics(void *source, struct bgw_buf *out);
 /* A sentence on why it is not ready, or NULL. Any thread. */
 const char *bgw_kafka_source_trouble(struct bgw_kafka_source *s);
 
+/* A process that stops: from here on clients that are destroyed end side by side, and nobody waits for each. Any thread. */
+void bgw_kafka_end_together(void);
+/* Waits until they all have; false: some still do after wait_ms. */
+bool bgw_kafka_ended(int wait_ms);
+
 struct bgw_embedded_broker;
 /* librdkafka's mock cluster in this process; `topics`: name:partitions pairs made at start. */
 BGW_MUST_CHECK enum bgw_status bgw_embedded_broker_create(struct bgw_embedded_broker **out, const char *const *topics,
@@ -83,6 +88,7 @@ struct bgw_kafka_log_record { /* fixed-size value; borrows key and value */
 struct bgw_kafka_log_config {
     const struct bgw_config *config;
     const char *bootstrap, *topic;
+    bool broker_is_embedded;       /* it never answers what a topic's id is */
     /* also again for what was heard before: after a lost position, and in a recreated topic, all is read anew */
     void (*record)(void *arg, const struct bgw_kafka_log_record *r);
     void (*caught_up)(void *arg); /* once: everything that was there at the start has been handed over */

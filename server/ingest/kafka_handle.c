@@ -9,6 +9,8 @@
 #include "kafka_handle.h"
 
 #include "bgw/assert.h"
+#include "bgw/clock.h"
+#include "bgw/ingest.h"
 #include "bgw/log.h"
 #include "bgw/metrics.h"
 
@@ -238,6 +240,65 @@ static void *ending_run(void *arg)
     return NULL;
 }
 
+/* When the process stops its clients end side by side: each takes up to a second, and none needs another. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool together;
+    unsigned under_way;
+} stopping = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}; /* any thread */
+
+static void *ending_together(void *arg)
+{
+    rd_kafka_destroy_flags(arg, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    pthread_mutex_lock(&stopping.lock);
+    stopping.under_way--;
+    pthread_cond_broadcast(&stopping.changed);
+    pthread_mutex_unlock(&stopping.lock);
+    return NULL;
+}
+
+/* False: this one is waited for, as usual. */
+static bool end_with_the_others(rd_kafka_t *rk)
+{
+    pthread_t thread;
+    pthread_mutex_lock(&stopping.lock);
+    bool taken = stopping.together && pthread_create(&thread, NULL, ending_together, rk) == 0;
+    stopping.under_way += taken;
+    pthread_mutex_unlock(&stopping.lock);
+    if (taken)
+        pthread_detach(thread);
+    return taken;
+}
+
+void bgw_kafka_end_together(void)
+{
+    pthread_mutex_lock(&stopping.lock);
+    stopping.together = true;
+    pthread_mutex_unlock(&stopping.lock);
+}
+
+bool bgw_kafka_ended(int wait_ms)
+{
+    int64_t until_ms = bgw_clock_now().mono_ms + wait_ms;
+    pthread_mutex_lock(&stopping.lock);
+    while (stopping.under_way > 0 && bgw_clock_now().mono_ms < until_ms) {
+        struct timespec t; /* the condition counts by the wall clock: short waits, the bound is the other clock's */
+        clock_gettime(CLOCK_REALTIME, &t);
+        t.tv_nsec += 50000000L;
+        if (t.tv_nsec >= 1000000000L) {
+            t.tv_nsec -= 1000000000L;
+            t.tv_sec++;
+        }
+        pthread_cond_timedwait(&stopping.changed, &stopping.lock, &t);
+    }
+    bool ended = stopping.under_way == 0;
+    pthread_mutex_unlock(&stopping.lock);
+    if (!ended)
+        BGW_LOG(BGW_LOG_WARN, "kafka_client_slow_to_end", {"waited_ms", LI(wait_ms)});
+    return ended;
+}
+
 static struct ending *ending_create(rd_kafka_t *rk)
 {
     struct ending *e = calloc(1, sizeof(*e));
@@ -269,6 +330,10 @@ void bgw_kafka_handle_destroy(rd_kafka_t **rk, int wait_ms)
 {
     if (!*rk)
         return;
+    if (end_with_the_others(*rk)) {
+        *rk = NULL;
+        return;
+    }
     struct ending *e = ending_create(*rk);
     *rk = NULL;
     pthread_t thread;

@@ -72,6 +72,7 @@ static enum bgw_status build(struct bgw_kafka_log *l, struct bgw_buf *error)
     const struct bgw_log_control_config control = {.config = l->config.config,
                                                    .bootstrap = l->config.bootstrap,
                                                    .topic = l->config.topic,
+                                                   .broker_is_embedded = l->config.broker_is_embedded,
                                                    .news = l->news};
     return bgw_log_control_create(&l->control, &control, error);
 }

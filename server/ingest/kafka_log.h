@@ -42,6 +42,7 @@ struct bgw_log_control;
 struct bgw_log_control_config {
     const struct bgw_config *config;
     const char *bootstrap, *topic;
+    bool broker_is_embedded;
     struct bgw_mailbox *news;
 };
 BGW_MUST_CHECK enum bgw_status bgw_log_control_create(struct bgw_log_control **out,

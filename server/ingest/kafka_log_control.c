@@ -114,6 +114,7 @@ enum bgw_status bgw_log_control_create(struct bgw_log_control **out,
     if (!c)
         return BGW_NO_MEMORY;
     c->config = *config;
+    c->plain = config->broker_is_embedded;
     make_texts(c);
     atomic_init(&c->trouble, c->texts[UNREACHABLE]);
     atomic_init(&c->stop, false);
