@@ -30,7 +30,8 @@ struct bgw_tls;
 /* what may change while it runs */
 struct bgw_transport_limits {
     int64_t handshakes_per_s; /* TLS handshakes (and accepts on a plain port) of this shard; beyond it clients wait in the backlog
-                                 for a moment, then are told 503 with Retry-After; 0: no limit */
+                                 for 2 s, then are told 503 with Retry-After (TLS: closed); 0: no limit. Whatever it is: 64 accepts
+                                 and 16 TLS handshakes begun a turn, 2,048 of these under way, then the oldest gives way */
     int64_t storm_spread_s;   /* which Retry-After: evenly from 1 to this */
     int64_t tls_ms;           /* for PROXY header and TLS handshake together */
     int64_t per_address_max;  /* 0: no limit */

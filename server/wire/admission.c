@@ -78,12 +78,24 @@ static enum outcome drop_counted(struct arrival *w, enum bgw_metric counter)
     return drop(w);
 }
 
-static void deadline_due(struct bgw_timer *timer, int64_t now_ms)
+static void give_up(struct arrival *w)
 {
-    struct arrival *w = BGW_CONTAINER(timer, struct arrival, timer);
-    (void)now_ms;
     BGW_LOG(BGW_LOG_DEBUG, "admission_timeout", {"waited_for", LS(w->stage == STAGE_HEADER ? "proxy header" : "TLS hello")});
     drop_counted(w, w->stage == STAGE_HEADER ? BGW_M_CONNECTIONS_REFUSED_ADMISSION_TIMEOUT : BGW_M_TLS_TIMEOUT);
+}
+
+static void deadline_due(struct bgw_timer *timer, int64_t now_ms)
+{
+    (void)now_ms;
+    give_up(BGW_CONTAINER(timer, struct arrival, timer));
+}
+
+bool bgw_admission_make_way(struct bgw_admission *a)
+{
+    if (bgw_list_empty(&a->waiting))
+        return false;
+    give_up(BGW_CONTAINER(a->waiting.next, struct arrival, link));
+    return true;
 }
 
 /* ---- the client's address ---- */

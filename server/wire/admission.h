@@ -41,6 +41,7 @@ void bgw_admission_destroy(struct bgw_admission **a); /* closes whoever waits */
 void bgw_admission_set_limits(struct bgw_admission *a, const struct bgw_transport_limits *limits);
 void bgw_admission_arrived(struct bgw_admission *a, int fd, const struct sockaddr *peer); /* takes fd */
 size_t bgw_admission_waiting(const struct bgw_admission *a);
+bool bgw_admission_make_way(struct bgw_admission *a); /* whoever has waited longest goes; false: nobody waits */
 void bgw_admission_give_back(struct bgw_admission *a, const struct bgw_admitted *who); /* what `counted` owes */
 void bgw_admission_stop(struct bgw_admission *a);     /* whoever waits is refused */
 void bgw_admission_turn_end(struct bgw_admission *a); /* the next turn may begin handshakes again */

@@ -20,10 +20,12 @@
 
 /* ---- admission's other end ---- */
 
+/* Somebody who has said nothing yet has no right to a place that another wants. */
 static bool has_room(void *arg)
 {
-    const struct bgw_transport *t = arg;
-    return t->sockets.in_use + bgw_admission_waiting(t->admission) < t->sockets_max;
+    struct bgw_transport *t = arg;
+    return t->sockets.in_use + bgw_admission_waiting(t->admission) < t->sockets_max ||
+           bgw_admission_make_way(t->admission);
 }
 
 static void arrived(void *arg, int fd, const struct sockaddr *peer)

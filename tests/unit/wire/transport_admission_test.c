@@ -111,7 +111,7 @@ TEST(proxy_header_may_come_byte_by_byte_and_with_fields_that_are_skipped)
     server_open(&s, &config);
     int fd = dial(s.port);
     for (size_t i = 0; i < sizeof(HEADER_4) - 1; i++) {
-        tell_bytes(fd, HEADER_4 + i, 1);
+        tell_bytes(fd, &HEADER_4[i], 1);
         bgw_loop_turn(s.loop, 0);
     }
     AWAIT(&s, s.count == 1);

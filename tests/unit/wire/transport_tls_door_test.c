@@ -109,6 +109,33 @@ TEST(crowd_of_handshakes_that_never_go_on_gives_way_to_those_who_come)
     tls_close(&s, tls);
 }
 
+TEST(who_says_nothing_gives_way_when_the_house_is_full)
+{
+    static struct server s;
+    struct bgw_transport_config config = config_of();
+    int silent[6];
+    config.sockets_max = 4;
+    struct bgw_tls *tls = tls_open(&s, &config);
+    int64_t refused = bgw_metric_read(BGW_M_CONNECTIONS_REFUSED_OVERLOAD), timeouts = bgw_metric_read(BGW_M_TLS_TIMEOUT);
+    for (int i = 0; i < 6; i++)
+        silent[i] = dial(s.port);
+    AWAIT(&s, bgw_metric_read(BGW_M_TLS_TIMEOUT) - timeouts == 2);
+    hear_end(&s, silent[0]);
+    struct client c[4];
+    for (int i = 0; i < 4; i++)
+        c[i] = dial_tls(&s, 0, NULL, NULL);
+    CHECK_EQ_I64(bgw_metric_read(BGW_M_TLS_TIMEOUT) - timeouts, 6);
+    int late = dial(s.port); /* all places are taken by those who spoke */
+    AWAIT(&s, bgw_metric_read(BGW_M_CONNECTIONS_REFUSED_OVERLOAD) - refused == 1);
+    for (int i = 0; i < 6; i++)
+        close(silent[i]);
+    for (int i = 0; i < 4; i++)
+        hang_up(&c[i]);
+    close(late);
+    AWAIT(&s, bgw_transport_count(s.transport) == 0);
+    tls_close(&s, tls);
+}
+
 TEST(out_of_descriptors_clients_are_closed_without_spinning_and_served_again_later)
 {
     static struct server s;
