@@ -154,7 +154,7 @@ static void reopen(struct bgw_audit *a)
     int why = errno;
     uint64_t unsaid = opened && torn ? count_lost(a->torn_worth) : 0;
     if (!opened)
-        BGW_LOG(BGW_LOG_WARN, "audit_not_reopened", {"file", LS(a->file.path)}, {"why", LS(strerror(why))},
+        BGW_LOG(BGW_LOG_WARN, "audit_not_reopened", {"file", LS(a->file.path)}, {"why", LS(reason(why))},
                 {"fix", LS("the old file is written on; make the path writable and send SIGHUP again")});
     pthread_mutex_lock(&a->lock);
     a->unsaid += unsaid;
