@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crypto: hides OpenSSL from everybody, the rest of the auth room included. Any thread: the fetched
- * algorithm is shared and immutable, contexts live for one call. A library failure never turns into
- * "valid": it is false where the caller can refuse, and ends the process where it cannot.
+ * crypto: hides OpenSSL's MAC, digest and randomness from everybody, the rest of the auth room
+ * included (its keys and signatures are hidden by public_key.c and signature.c). Any thread: the
+ * fetched algorithm is shared and immutable, contexts live for one call. A library failure never
+ * turns into "valid": it is false where the caller can refuse, and ends the process where it cannot.
  */
 #include "crypto.h"
 

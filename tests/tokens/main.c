@@ -2,8 +2,8 @@
 /*
  * bgw-tokens: the gateway's own word on the tokens of generate.mjs. Reads its lines on standard
  * input, makes a bgw_auth of each profile, and writes for each token `KIND WORD OURS PROFILE TOKEN`,
- * tab-separated, for compare.mjs; the token itself only where the two disagree. One thread, a clock that stands still. A line that it cannot read
- * ends it with status 1: nothing is skipped.
+ * tab-separated, for compare.mjs; the token itself only where the two disagree. One thread, a clock
+ * that stands still. A line that it cannot read ends it with status 1: nothing is skipped.
  */
 #include "bgw/auth.h"
 #include "bgw/base64.h"
