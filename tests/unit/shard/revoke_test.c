@@ -318,6 +318,63 @@ TEST(last_words_come_however_many_keys_there_were)
     end(r, &set);
 }
 
+TEST(session_that_has_expired_ends_as_expired)
+{
+    struct bgw_revocations *set;
+    struct rig *r = open_with(&set);
+    struct conn *c = connect_as(r, 1, 0);
+    follow(r, c, "A");
+    r->now.wall_ms += 3600000; /* the wall clock has jumped: no timer knows yet */
+    take_account(r, set, "A", 60);
+    bgw_shard_apply_revocations(r->shard, r->now);
+    rig_turn(r);
+    SAID(c, "bye 3005 0 token_expired\n");
+    CHECK_IDENTITY();
+    rig_hang(r, c);
+    end(r, &set);
+}
+
+TEST(another_tenants_revocation_touches_nobody_here)
+{
+    struct bgw_revocations *set;
+    struct rig *r = open_with(&set);
+    struct conn *c = connect_as(r, 7, 0);
+    follow(r, c, "A");
+    struct bgw_revocation what = {.kind = BGW_REVOKE_TOKEN, .id_hash = 7, .tenant = "t2",
+                                  .until_s = r->now.wall_ms / 1000 + 60};
+    CHECK(bgw_revocations_add(set, &what, r->now) == BGW_OK);
+    what.kind = BGW_REVOKE_SUBJECT;
+    what.id_hash = SUBJECT;
+    what.before_s = r->now.wall_ms / 1000;
+    CHECK(bgw_revocations_add(set, &what, r->now) == BGW_OK);
+    rig_record(r, "A", "NGN", 2, "2");
+    rig_pass(r, 0);
+    SAID(c, "upd A.NGN=2@e1.2\n");
+    memcpy(what.tenant, "t1", sizeof("t1"));
+    CHECK(bgw_revocations_add(set, &what, r->now) == BGW_OK);
+    rig_pass(r, 100);
+    CHECK_EQ_I64(c->hung, 3510);
+    rig_hang(r, c);
+    end(r, &set);
+}
+
+TEST(many_revocations_at_once_end_whom_they_name_and_no_others)
+{
+    struct bgw_revocations *set;
+    struct rig *r = open_with(&set);
+    struct conn *all[40];
+    for (uint64_t i = 0; i < 40; i++)
+        all[i] = connect_as(r, i + 1, 0);
+    for (uint64_t i = 0; i < 900; i++)
+        take_token(r, set, 2 * i + 1);
+    rig_pass(r, 0);
+    for (uint64_t i = 0; i < 40; i++) {
+        CHECK_EQ_I64(all[i]->hung, i % 2 ? 0 : 3510);
+        rig_hang(r, all[i]);
+    }
+    end(r, &set);
+}
+
 TEST(holder_is_what_the_token_says)
 {
     struct bgw_revocations *set;
