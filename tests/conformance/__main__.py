@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Autobahn cases of RFC 6455 (sections 1-7, 9, 10; 12 and 13 are compression, which is not
-offered), driven by kosoku against tests/conformance/echo.c, over plain TCP and over TLS.
+offered), driven by kosoku against tests/conformance/echo.c, over plain TCP and over TLS; and our own
+(raw.py).
 
     python -m tests.conformance ECHO-PROGRAM OUT-DIRECTORY
 
@@ -16,6 +17,8 @@ import ssl
 import subprocess
 import sys
 import threading
+
+from . import raw
 
 KOSOKU = [os.path.join(os.path.dirname(sys.executable), "kosoku")]
 
@@ -133,7 +136,6 @@ def judge(name, cases):
 
 def main():
     echo, out = sys.argv[1], sys.argv[2]
-    totals = [0, 0]
     plain_out, tls_out = os.path.join(out, "plain"), os.path.join(out, "tls")
     for d in (plain_out, tls_out):
         os.makedirs(d, exist_ok=True)
@@ -142,15 +144,14 @@ def main():
                     "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost"],
                    check=True, capture_output=True)
     with Echo(echo) as server:
-        results = judge("plain", run_cases(server.port, plain_out))
-        totals = [a + b for a, b in zip(totals, results)]
+        results = [raw.run("plain", server.port, False), judge("plain", run_cases(server.port, plain_out))]
     with Echo(echo, cert, key) as server:
         tunnel = Tunnel(server.port)
-        results = judge("tls", run_cases(tunnel.port, tls_out))
-        totals = [a + b for a, b in zip(totals, results)]
+        results += [raw.run("tls", server.port, True), judge("tls", run_cases(tunnel.port, tls_out))]
         tunnel.stop()
-    print(f"{totals[0]} passed, {totals[1]} failed")
-    return 1 if totals[1] else 0
+    passed, failed = (sum(counts) for counts in zip(*results))
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 sys.exit(main())
