@@ -287,6 +287,34 @@ def test_first_call_makes_the_topic_compacted_and_gives_what_it_records_an_end(k
     asyncio.run(go())
 
 
+def test_topic_that_grows_or_is_recreated_is_read_on(kafka):
+    topic, revocations = kafka.create(), kafka.create(fresh("revocations"), partitions=1, **{"cleanup.policy": "compact"})
+    applied = 'bgw_revocations_total{result="applied"}'
+
+    def put(partition, jti):
+        failures = []
+        producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+        producer.produce(revocations, key=jti, value=json.dumps({"jti": jti}), partition=partition,
+                         on_delivery=lambda error, _: failures.append(error) if error else None)
+        assert producer.flush(20) == 0
+        return not failures  # a partition that was just added may not be known yet
+
+    with on(kafka, topic, revocations) as g:
+        assert put(0, "first")
+        until(lambda: g.metrics()[applied] == 1, 5, "the first")
+        kafka.grow(revocations, 3)
+        until(lambda: put(2, "in a new partition"), 20)
+        until(lambda: g.metrics()[applied] == 2, 30, "the record of a partition that was added")
+        kafka.delete(revocations)
+        kafka.create(revocations, partitions=2, **{"cleanup.policy": "compact"})
+        until(lambda: put(1, "in the new topic"), 20)
+        until(lambda: g.metrics()[applied] == 3, 60, "the record of the recreated topic")
+        assert put(1, "and on")
+        until(lambda: g.metrics()[applied] == 4, 5, "what follows")
+        assert post(g, {"jti": "by call"}) == (200, {"applied": True, "recorded": True})
+        assert g.http("/readyz", admin=True)[0] == 200
+
+
 def test_expiry_in_the_stream_and_a_refresh_that_heals(replicas):
     async def go():
         one, _ = replicas
