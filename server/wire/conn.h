@@ -8,6 +8,7 @@
 #define BGW_WIRE_CONN_H
 
 #include "api.h"
+#include "budget.h"
 #include "native.h"
 
 #include "bgw/audit.h"
@@ -22,11 +23,6 @@
 #define BGW_CONN_STASH_MAX                                                                         \
     131072u /* bytes received and not looked at: reading is paused long before */
 
-/* A shard's budget of upgrades: a second's worth at most. Shard thread only. */
-struct bgw_conn_budget {
-    int64_t thousandths, at_ms;
-};
-
 /* what the connections of one shard share; shard thread only */
 struct bgw_conn_host {
     struct bgw_loop *loop;
@@ -37,8 +33,7 @@ struct bgw_conn_host {
     struct bgw_audit *audit;   /* borrowed; NULL: none */
     int64_t close_ms, key_retry_ms;
     size_t sessions_max;
-    struct bgw_conn_budget budget;
-    uint64_t sent_away; /* told to come back later: the spread's running number */
+    struct bgw_budget budget; /* of upgrades */
     struct bgw_pool pool, busy_pool;
     struct bgw_list busy;    /* every connection with something under way */
     struct bgw_list waiting; /* those that stopped reading for a reason of ours */

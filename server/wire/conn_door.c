@@ -16,31 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GOLDEN 2654435769u /* multiples of the golden ratio fill any window evenly, however many come */
-
 /* ---- the budget of upgrades ---- */
-
-static bool spend(struct bgw_conn_budget *b, int64_t per_s, int64_t now_ms)
-{
-    int64_t full = per_s * 1000;
-    if (now_ms > b->at_ms) {
-        int64_t elapsed_ms = now_ms - b->at_ms < 1000 ? now_ms - b->at_ms : 1000;
-        b->thousandths += elapsed_ms * per_s;
-        b->at_ms = now_ms;
-    }
-    if (b->thousandths > full) /* a smaller policy than before, too */
-        b->thousandths = full;
-    if (b->thousandths < 1000)
-        return false;
-    b->thousandths -= 1000;
-    return true;
-}
 
 void conn_door_retry_after(struct bgw_conn_host *h, char out[40])
 {
-    uint64_t spread_s = h->policy->storm_spread_s > 0 ? (uint64_t)h->policy->storm_spread_s : 1;
-    uint64_t turn = (uint32_t)(h->sent_away++ * GOLDEN);
-    snprintf(out, 40, "Retry-After: %llu\r\n", (unsigned long long)(1 + (turn * spread_s >> 32)));
+    int64_t wait_s = bgw_budget_retry_s(&h->budget, h->policy->handshakes_per_s, h->policy->storm_spread_s,
+                                        bgw_loop_now(h->loop).mono_ms);
+    snprintf(out, 40, "Retry-After: %lld\r\n", (long long)wait_s);
 }
 
 /* ---- the client behind a proxy ---- */
@@ -79,7 +61,7 @@ enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_reque
     const struct bgw_policy *p = c->host->policy;
     struct bgw_addr client;
     BGW_ASSERT(!c->client);
-    if (!spend(&c->host->budget, p->handshakes_per_s, conn_now(c).mono_ms))
+    if (!bgw_budget_take(&c->host->budget, p->handshakes_per_s, conn_now(c).mono_ms))
         return BGW_REFUSAL_BUDGET;
     /* the peer, not the neighbour: who was named by a PROXY header is believed only if it is a proxy of ours too */
     if (!bgw_nets_contain(p->trusted_proxies, bgw_socket_peer(c->sock)))

@@ -40,7 +40,7 @@ struct bgw_listener { /* loop's thread only */
     bool watching, short_of_fds;
     int reserve_fd; /* given up for a moment to answer somebody when there is no other */
     int fd_refuse_from;
-    int64_t tokens_milli, tokens_at_ms;
+    struct bgw_budget budget;
     int64_t spent_since_ms, spent_at_ms; /* the budget, while clients waited: from, and last seen */
 };
 
@@ -80,18 +80,7 @@ void bgw_listener_on_closed(struct bgw_listener *l)
 
 static bool take_token(struct bgw_listener *l)
 {
-    int64_t rate = l->config.per_s, now_ms = bgw_loop_now(l->loop).mono_ms;
-    if (rate <= 0)
-        return true;
-    int64_t elapsed_ms = now_ms - l->tokens_at_ms < 1000 ? now_ms - l->tokens_at_ms : 1000;
-    l->tokens_at_ms = now_ms;
-    l->tokens_milli += elapsed_ms * rate; /* a burst of one second's worth at most */
-    if (l->tokens_milli > rate * 1000)
-        l->tokens_milli = rate * 1000;
-    if (l->tokens_milli < 1000)
-        return false;
-    l->tokens_milli -= 1000;
-    return true;
+    return bgw_budget_take(&l->budget, l->config.per_s, bgw_loop_now(l->loop).mono_ms);
 }
 
 static void open_reserve(struct bgw_listener *l)
@@ -253,8 +242,8 @@ enum bgw_status bgw_listener_create(struct bgw_listener **out, struct bgw_loop *
     l->watch = (struct bgw_loop_fd){.fd = config->fd, .events = EPOLLIN, .ready = ready};
     l->reserve_fd = -1;
     l->fd_refuse_from = refuse_from();
-    l->tokens_milli = config->per_s * 1000;
-    l->tokens_at_ms = bgw_loop_now(loop).mono_ms;
+    config->refuser->budget = &l->budget;
+    config->refuser->per_s = config->per_s;
     bgw_timer_init(&l->resume, resume_due);
     open_reserve(l);
     enum bgw_status status = start_listening(l);
@@ -268,9 +257,8 @@ enum bgw_status bgw_listener_create(struct bgw_listener **out, struct bgw_loop *
 
 void bgw_listener_set_budget(struct bgw_listener *l, int64_t per_s)
 {
-    if (l->config.per_s <= 0 || l->tokens_milli > per_s * 1000)
-        l->tokens_milli = per_s * 1000;
     l->config.per_s = per_s;
+    l->config.refuser->per_s = per_s;
 }
 
 void bgw_listener_stop(struct bgw_listener *l)
@@ -297,6 +285,7 @@ void bgw_listener_destroy(struct bgw_listener **listener)
     if (!l)
         return;
     bgw_listener_stop(l);
+    l->config.refuser->budget = NULL;
     if (l->reserve_fd >= 0)
         close(l->reserve_fd);
     free(l);

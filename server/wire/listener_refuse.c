@@ -2,8 +2,8 @@
 /*
  * listener_refuse: hides what somebody is told who is turned away at the door, and how the connection
  * then ends. Invariants: nothing is read from a refused client but to drop it; places to linger are
- * few and fixed, so refusing costs the same however many come; who is told to come back is spread
- * evenly over the window, or the storm would come back as it went.
+ * few and fixed, so refusing costs the same however many come; who is told to come back gets a place
+ * in the listener's queue, or the storm would come back as it went.
  */
 #include "listener_refuse.h"
 
@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GOLDEN_STEP 2654435769u /* 2^32 divided by the golden ratio: each step lands in the widest gap */
 
 const struct bgw_refuser_reason bgw_refused_overload = {BGW_M_CONNECTIONS_REFUSED_OVERLOAD, BGW_REFUSAL_OVERLOAD};
 const struct bgw_refuser_reason bgw_refused_fd_limit = {BGW_M_CONNECTIONS_REFUSED_FD_LIMIT, BGW_REFUSAL_OVERLOAD};
@@ -69,10 +68,9 @@ static bool linger(struct bgw_refuser *r, int fd)
 
 static int64_t retry_after_s(struct bgw_refuser *r, const struct bgw_refuser_reason *why)
 {
-    if (why == &bgw_refused_draining || r->spread_s <= 1)
+    if (why == &bgw_refused_draining || !r->budget)
         return 1; /* another gateway answers */
-    r->phase += GOLDEN_STEP;
-    return 1 + (int64_t)((uint64_t)r->phase * (uint64_t)r->spread_s >> 32);
+    return bgw_budget_retry_s(r->budget, r->per_s, r->spread_s, bgw_loop_now(r->loop).mono_ms);
 }
 
 static void say(struct bgw_refuser *r, int fd, const struct bgw_refuser_reason *why)

@@ -7,6 +7,8 @@
 #ifndef BGW_LISTENER_REFUSE_H
 #define BGW_LISTENER_REFUSE_H
 
+#include "budget.h"
+
 #include "bgw/http.h"
 #include "bgw/loop.h"
 #include "bgw/metrics.h"
@@ -25,8 +27,8 @@ struct bgw_refuser_linger {
 
 struct bgw_refuser { /* its loop's thread only; must not move */
     struct bgw_loop *loop;
-    int64_t linger_ms, spread_s;
-    uint32_t phase; /* of the sequence that spreads those who are told to come back */
+    int64_t linger_ms, spread_s, per_s;
+    struct bgw_budget *budget; /* the listener's: it knows who was sent away already */
     bool secure;    /* TLS: closed without a word, for a word would cost a handshake */
     struct bgw_list idle, lingering;
     struct bgw_refuser_linger places[BGW_REFUSER_LINGERING_MAX];
