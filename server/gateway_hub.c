@@ -12,6 +12,7 @@
 #include "bgw/log.h"
 #include "bgw/metrics.h"
 #include "bgw/read.h"
+#include "bgw/reserve.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -101,6 +102,7 @@ static void tell(struct bgw_hub_host *h, struct bgw_now now)
     bgw_metric_set(BGW_M_BOOK_KEYS, (int64_t)view.keys);
     bgw_metric_set(BGW_M_BOOK_SLOTS, (int64_t)view.slots);
     bgw_metric_set(BGW_M_FETCHES_IN_FLIGHT, (int64_t)view.fetches_in_flight);
+    bgw_reserve_refill(view.watched_keys);
     /* The first proof comes soon after ready: a health page should not call us degraded for a second more. */
     h->gauges_due_ms = now.mono_ms + (view.worst_state == BGW_STATE_FRESH ? WAIT_MAX_MS : WAIT_MAX_MS / 10);
 }

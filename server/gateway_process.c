@@ -9,6 +9,7 @@
 #include "bgw/hash.h"
 #include "bgw/log.h"
 #include "bgw/metrics.h"
+#include "bgw/reserve.h"
 #include "bgw/types.h"
 
 #include <pthread.h>
@@ -16,6 +17,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+
+#define MEMORY_RESERVE_BYTES ((size_t)16 << 20) /* address space, not memory: many times what a turn may need */
 
 static sigset_t our_signals(void)
 {
@@ -82,6 +85,8 @@ void bgw_process_init(const struct bgw_config *config)
     bgw_metrics_thread_attach();
     bgw_hash_init();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* both are told by errno as well: a peer that is gone, */
+    signal(SIGXFSZ, SIG_IGN); /* a log at the size that LimitFSIZE allows */
+    bgw_reserve_init(MEMORY_RESERVE_BYTES);
     raise_descriptor_limit();
 }

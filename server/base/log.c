@@ -2,7 +2,7 @@
 /*
  * log: which lines are written, and how they reach stderr without ever stopping the caller. Hides
  * the rate limit of each site and the kinds of stderr; called on any thread. Invariant: a line is
- * written whole in one call or not at all, and what is not written is counted.
+ * written in one call, and what is not written, or not whole because a disk is full, is counted.
  */
 #include "bgw/log.h"
 
@@ -31,6 +31,7 @@ static struct {
 } sink = {.fd = STDERR_FILENO}; /* any thread: immutable after bgw_log_init */
 
 static atomic_int level_min = BGW_LOG_INFO;
+static atomic_bool torn; /* a full disk took a part of a line: the next begins on a line of its own */
 static atomic_ullong dropped_total;
 
 /*
@@ -118,19 +119,30 @@ static bool site_may_write(struct bgw_log_site *site, int64_t now_ms)
     return false;
 }
 
-static bool sink_write(const struct bgw_log_line *line)
+static ssize_t sink_send(const char *data, size_t len)
 {
     ssize_t n;
+    do {
+        n = sink.kind == SINK_SOCKET ? send(sink.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                     : write(sink.fd, data, len);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static bool sink_write(const struct bgw_log_line *line)
+{
     if (sink.kind == SINK_POLLED) {
         struct pollfd p = {.fd = sink.fd, .events = POLLOUT};
         if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
             return false;
     }
-    do {
-        n = sink.kind == SINK_SOCKET
-                ? send(sink.fd, line->data, line->len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                : write(sink.fd, line->data, line->len);
-    } while (n < 0 && errno == EINTR);
+    if (atomic_exchange_explicit(&torn, false, memory_order_relaxed) && sink_send("\n", 1) != 1) {
+        atomic_store_explicit(&torn, true, memory_order_relaxed);
+        return false;
+    }
+    ssize_t n = sink_send(line->data, line->len);
+    if (n > 0 && n < (ssize_t)line->len)
+        atomic_store_explicit(&torn, true, memory_order_relaxed);
     return n == (ssize_t)line->len;
 }
 

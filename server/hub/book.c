@@ -9,6 +9,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/hash.h"
+#include "bgw/reserve.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -358,6 +359,8 @@ struct cell *watch_cell(struct watch *w, const struct slot *s)
     if (s->ordinal > w->more_count) {
         size_t count = s->ordinal < 4 ? 4 : s->ordinal < 32 ? 32 : KEY_SLOTS_MAX;
         struct cell *grown = realloc(w->more, count * sizeof(*grown));
+        if (!grown && bgw_reserve_spend())
+            grown = realloc(w->more, count * sizeof(*grown));
         BGW_ASSERT(grown); /* a watcher that cannot be told must not go on believing */
         memset(grown + w->more_count, 0, (count - w->more_count) * sizeof(*grown));
         w->more = grown;

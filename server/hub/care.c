@@ -9,6 +9,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/metrics.h"
+#include "bgw/reserve.h"
 
 /* ---- care ---- */
 
@@ -21,6 +22,8 @@ struct care *care_of(struct bgw_hub *hub, struct key *k, struct slot *s)
     if (s->care)
         return s->care;
     struct care *c = bgw_pool_take(&hub->care_pool);
+    if (!c && bgw_reserve_spend())
+        c = bgw_pool_take(&hub->care_pool);
     BGW_ASSERT(c); /* a watched slot that nobody can look after would lie to its watchers */
     bgw_list_init(&c->in_stream);
     bgw_timer_init(&c->retry, on_retry);

@@ -10,6 +10,7 @@
 #include "bgw/assert.h"
 #include "bgw/bugs.h"
 #include "bgw/metrics.h"
+#include "bgw/reserve.h"
 
 #include <stdlib.h>
 
@@ -209,6 +210,8 @@ static void make_partitions(struct bgw_hub *hub, struct stream *st, size_t count
     struct bgw_list all;
     drop_partitions(st);
     st->partitions = calloc(count ? count : 1, sizeof(*st->partitions));
+    if (!st->partitions && bgw_reserve_spend())
+        st->partitions = calloc(count ? count : 1, sizeof(*st->partitions));
     BGW_ASSERT(st->partitions); /* without a stream there is no gateway */
     st->partition_count = count;
     for (size_t i = 0; i < count; i++) {

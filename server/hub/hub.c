@@ -8,6 +8,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/metrics.h"
+#include "bgw/reserve.h"
 
 #include <stdlib.h>
 
@@ -126,11 +127,13 @@ static void watch(struct bgw_hub *hub, const struct bgw_hub_command *c)
     struct slot *wanted = NULL;
     const struct stream *st = hub_stream(hub, c->name.feed);
     bgw_part part = c->name.part ? c->name.part : st->feed->default_part;
-    if (book_find_or_add(&hub->book, &c->name, &k) != BGW_OK) {
+    if (bgw_reserve_low() || book_find_or_add(&hub->book, &c->name, &k) != BGW_OK) {
         tell_no_room(hub, c, part);
         return;
     }
     struct watch *w = key_attach(&hub->book, k, c->shard, c->group);
+    if (!w && bgw_reserve_spend())
+        w = key_attach(&hub->book, k, c->shard, c->group);
     BGW_ASSERT(w); /* without memory for a promise there is nothing honest left to do */
     bool room = key_find_or_add(&hub->book, k, part, KEY_SLOTS_WANTED, &wanted) == BGW_OK;
     for (struct slot *s = k->slot_count ? &k->first : NULL; s; s = s->next) {

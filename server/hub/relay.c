@@ -9,6 +9,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/bugs.h"
+#include "bgw/reserve.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -115,6 +116,8 @@ static void append(struct vector *v, const struct bgw_relay_entry *e)
     if (v->count == v->capacity) {
         size_t capacity = v->capacity ? v->capacity * 2 : CAPACITY_MIN;
         struct bgw_relay_entry *grown = realloc(v->entries, capacity * sizeof(*grown));
+        if (!grown && bgw_reserve_spend())
+            grown = realloc(v->entries, capacity * sizeof(*grown));
         /* without memory for what clients were promised there is nothing honest left to do */
         BGW_ASSERT(grown);
         v->entries = grown;

@@ -7,6 +7,8 @@
  */
 #include "core.h"
 
+#include "bgw/reserve.h"
+
 #include <stdlib.h>
 
 #define INTERVAL_MS_MAX 86400000 /* slower than daily is daily: ticks must stay comparable */
@@ -125,6 +127,8 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
     bgw_shard_set_now(s, now);
     if (s->sessions.in_use >= s->sessions.count_max)
         return BGW_FULL;
+    if (bgw_reserve_low())
+        return BGW_NO_MEMORY;
     struct bgw_session *n = bgw_pool_take(&s->sessions);
     if (!n)
         return BGW_NO_MEMORY;

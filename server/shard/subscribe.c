@@ -6,7 +6,11 @@
  */
 #include "core.h"
 
+#include "bgw/reserve.h"
+
 #include <stdlib.h>
+
+#define LOW_RETRY_MS 2000 /* of a client that is refused for want of memory */
 
 /* one key of one command on its way in */
 struct entry {
@@ -201,6 +205,10 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
 {
     if (!session_ready(n, true, id))
         return;
+    if (bgw_reserve_low()) {
+        session_bye(n, 3013, LOW_RETRY_MS, "no_memory");
+        return;
+    }
     const struct bgw_feed *feed = check_command(n, id, feed_name, count);
     if (!feed)
         return;

@@ -29,7 +29,7 @@ BELOW = {
 # include/bgw/<header>.h -> its room, where no room of that name exists
 HEADERS = {
     **dict.fromkeys(("assert", "assets", "base64", "blob", "buf", "bugs", "clock", "hash", "json", "list", "log",
-                     "map", "metrics", "net", "pool", "slice", "status", "version"), "base"),
+                     "map", "metrics", "net", "pool", "reserve", "slice", "status", "version"), "base"),
     **dict.fromkeys(("mailbox", "wheel"), "loop"),
     "types": "feed",
     "relay": "hub",
