@@ -43,13 +43,13 @@ static void check_accounts(const struct bgw_revocations *set, const struct bgw_j
 
 static void check_concerns(const struct bgw_revocations *set, struct bgw_slice text)
 {
-    struct bgw_json root;
+    struct bgw_json root, other;
     char id[2048], tenant[256] = "anybody";
     FUZZ_CHECK(bgw_json_parse(text, &root) == BGW_OK);
     struct bgw_slice name = text_of(&root, what.kind == BGW_REVOKE_TOKEN ? "jti" : "sub", id, sizeof(id));
     uint64_t hash = bgw_hash_fnv64(BGW_FNV64_INIT, name);
     struct bgw_holder h = {.subject_hash = 1, .jti_hash = 2, .tenant = bgw_slice_str(tenant)};
-    FUZZ_CHECK(hash == what.id_hash);
+    FUZZ_CHECK(hash == what.id_hash && what.any_tenant == !bgw_json_member(&root, "tenant", &other));
     if (!what.any_tenant)
         h.tenant = text_of(&root, "tenant", tenant, sizeof(tenant));
     if (hash == 1 || hash == 2)
