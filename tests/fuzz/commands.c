@@ -7,7 +7,7 @@
  *
  *   !pA USD 100   a record      !xA   a tombstone     !t500  time passes     !b  ends are answered, or not
  *   !s2  another connection     !c    it is cut       !w     it takes nothing, or again    !e  a new epoch
- *   !o2  it is opened by a token in its header
+ *   !o2  it is opened by a token in its header      !r{…}  a revocation, as its JSON
  *
  * Properties, beside those of client.h: every message is answered once, ack excepted, or the session says
  * bye; the digest of each mark is that of what the client holds; what is shown is the newest.
@@ -46,6 +46,8 @@ static char tokens[3][1024];
 static struct bgw_shard *shard;
 static struct bgw_hub *hub;
 static struct bgw_relay *relay;
+static struct bgw_revocations *revocations;
+static struct bgw_revocation revocation;
 static struct bgw_now now;
 static struct conn conns[CONNS], *at;
 static struct entry book[BOOK_MAX];
@@ -358,6 +360,16 @@ static void new_epoch(void)
     bgw_hub_on_assigned(hub, 0, bgw_epoch_pack(bgw_slice_str(epoch)), &zero, &zero, 1, now);
 }
 
+static void revoke(struct bgw_slice text)
+{
+    struct bgw_buf error;
+    bgw_buf_init(&error, 1024);
+    if (bgw_revocation_parse(&revocation, text, 3600, now, &error) == BGW_OK &&
+        bgw_revocations_add(revocations, &revocation, now) == BGW_OK)
+        bgw_shard_apply_revocations(shard, now);
+    bgw_buf_deinit(&error);
+}
+
 static void happen(struct bgw_slice line)
 {
     struct bgw_slice rest = bgw_slice_of(line.data + 1, line.len - 1);
@@ -371,6 +383,7 @@ static void happen(struct bgw_slice line)
     case 's': at = &conns[(unsigned)atol(number) % CONNS]; break;
     case 'c': conn_close(at); break;
     case 'e': new_epoch(); break;
+    case 'r': revoke(rest); break;
     case 'o': conn_open(at, (int)((unsigned)atol(number) % 4)); break;
     case 'w':
         at->slow = !at->slow;
@@ -395,6 +408,8 @@ static void world_open(void)
         .limits = {.ping_ms = 20000, .pong_wait_ms = 20000, .stall_ms = 30000, .auth_wait_ms = 5000, .keys_per_session_max = 60},
         .mark_ms = 1000, .flush_window_max_ms = 0, .barrier_wait_ms = 250, .sessions_max = 16, .flush_bytes_max = 16384,
         .control_bytes_max = 65536, .conn_seed = 77, .mac = bgw_auth_mac, .server_name = BGW_SLICE("fuzz")};
+    FUZZ_CHECK(bgw_revocations_create(&revocations, 64) == BGW_OK);
+    config.revocations = revocations;
     const struct bgw_shard_ops ops = {.post = on_post, .send = on_send, .hang_up = on_hang_up};
     now = (struct bgw_now){1000, WALL_MS};
     memset(conns, 0, sizeof(conns));
@@ -435,6 +450,7 @@ static void world_close(void)
     bgw_shard_destroy(&shard);
     bgw_hub_destroy(&hub);
     bgw_relay_destroy(&relay);
+    bgw_revocations_destroy(&revocations);
 }
 
 static void sign(char *out, const char *claims)

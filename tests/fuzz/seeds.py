@@ -179,6 +179,9 @@ def commands():
         "unanswered": ["!pA NGN 1", hello, '{"op":"sub","id":1,"keys":["A"],"since":{"A":"e1.0"}}', '{"op":"unsub","id":2,"keys":["A"]}', "!t1500"],
         "twice": [hello, sub, sub.replace("1", "2"), '{"op":"unsub","id":3,"keys":["A","A","nope"]}', "!pA NGN 1", "!t1500"],
         "escapes": [hello, '{"op":"sub","id":1,"keys":["\\u0041","\\ud83d\\ude00"],"since":{"\\u0041":"e1.1"},"x":{"y":[1,2]}}', "!t1000"],
+        "revoked-key": ["!pA NGN 1", "!pB USD 2", hello, sub, "!t1000", '!r{"sub":"ann","accounts":["A"]}', "!pA NGN 2", "!t1500", sub, "!t1000"],
+        "revoked-subject": ["!pA NGN 1", hello, sub, "!t1000", '!r{"sub":"ann","before":1800000050}', "!t1500", hello],
+        "revoked-waiting": [hello, "!b", '{"op":"sub","id":1,"keys":["A"],"since":{"A":"e1.900"}}', '!r{"sub":"ann","accounts":["A","B"]}', "!t1500"],
         "removed": ["!pA NGN 1", "!xA", hello, sub, "!t1000", "!pA NGN 5", "!xA|NGN", "!t1500"],
     }
     for name, lines in scripts.items():
