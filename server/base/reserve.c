@@ -26,6 +26,12 @@ static void *map(size_t bytes)
     return at == MAP_FAILED ? NULL : at;
 }
 
+static void say_low(void)
+{
+    BGW_LOG(BGW_LOG_ERROR, "memory_low", {"effect", LS("new sessions and subscriptions are refused; the others are served")},
+            {"fix", LS("give the gateway more memory or address space, or set BGW_CONNECTIONS_MAX and BGW_KEYS_MAX lower")});
+}
+
 static bool change_from(int from)
 {
     return atomic_compare_exchange_strong(&state, &from, CHANGING);
@@ -36,6 +42,8 @@ void bgw_reserve_init(size_t bytes)
     size = held = bytes;
     mapping = map(bytes);
     atomic_store(&state, mapping ? FULL : SPENT);
+    if (!mapping)
+        say_low();
 }
 
 bool bgw_reserve_spend(void)
@@ -45,8 +53,7 @@ bool bgw_reserve_spend(void)
     munmap(mapping, held);
     atomic_store(&state, SPENT);
     bgw_metric_add(BGW_M_MEMORY_RESERVE_SPENT, 1);
-    BGW_LOG(BGW_LOG_ERROR, "memory_low", {"effect", LS("new sessions and subscriptions are refused; the others are served")},
-            {"fix", LS("give the gateway more memory or address space, or set BGW_CONNECTIONS_MAX and BGW_KEYS_MAX lower")});
+    say_low();
     return true;
 }
 
