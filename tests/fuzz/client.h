@@ -289,15 +289,25 @@ static inline void client_on_mark(struct client *c, const struct bgw_json *root)
         client_keep(c->resume, resume.raw);
 }
 
-static inline void client_on_ok(struct client *c, const struct bgw_json *root)
+static inline void client_gave_up(struct client *c, uint64_t id)
 {
-    uint64_t id = client_id(root);
-    c->answers++;
     if (!client_answered(c, id).changes || id != c->giving_up_id)
         return;
     for (size_t i = 0; i < c->giving_up_count; i++)
         client_gone(c, &c->giving_up[i], false);
     c->giving_up_count = 0;
+}
+
+static inline void client_on_err(struct client *c, const struct bgw_json *root)
+{
+    struct bgw_json code = client_member(root, "code", BGW_JSON_STRING), id;
+    c->answers++;
+    if (!bgw_json_member(root, "id", &id))
+        return;
+    if (bgw_json_is(&code, "bad_id"))
+        client_gave_up(c, client_id(root)); /* an unsub: of the keys that are keys */
+    else
+        client_answered(c, client_id(root));
 }
 
 static inline void client_on_message(struct client *c, struct bgw_slice text)
@@ -313,14 +323,13 @@ static inline void client_on_message(struct client *c, struct bgw_slice text)
     } else if (bgw_json_is(&ev, "sub")) {
         client_on_sub(c, &root);
     } else if (bgw_json_is(&ev, "ok")) {
-        client_on_ok(c, &root);
+        c->answers++;
+        client_gave_up(c, client_id(&root));
     } else if (bgw_json_is(&ev, "pong")) {
         c->answers++;
         client_answered(c, client_id(&root));
     } else if (bgw_json_is(&ev, "err")) {
-        c->answers++;
-        if (bgw_json_member(&root, "id", &value))
-            client_answered(c, client_id(&root));
+        client_on_err(c, &root);
     } else if (bgw_json_is(&ev, "hello")) {
         c->answers++;
         if (bgw_json_member(&root, "resume", &value))
