@@ -50,7 +50,8 @@ BGW_MUST_CHECK enum bgw_status bgw_auth_load_keys(struct bgw_auth *auth, struct 
  * Before the threads start. */
 void bgw_auth_set_fetcher(struct bgw_auth *auth, bool (*want_keys)(void *arg), void *arg);
 bool bgw_auth_has_keys(const struct bgw_auth *auth, struct bgw_now now); /* could any token be checked now */
-/* On OK `claims` holds a reference to grants; deinit it. Revoked tokens are BGW_AUTH_REVOKED. Counts bgw_auth_total{result}. */
+/* On OK `claims` holds a reference to grants; deinit it. Otherwise it grants nothing; of a genuine token that may not enter it says
+ * whose it is, for the audit log. Revoked tokens are BGW_AUTH_REVOKED. Counts bgw_auth_total{result}. */
 enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_slice token, struct bgw_now now,
                                      struct bgw_claims *claims);
 const char *bgw_auth_code(enum bgw_auth_result r);     /* "bad_signature" */

@@ -220,8 +220,7 @@ static enum bgw_auth_result verify(const struct bgw_auth *auth, struct bgw_slice
     if (r == BGW_AUTH_OK)
         r = bgw_claims_read(&auth->rules, bgw_slice_of((const char *)jws.payload, jws.payload_len), now, claims);
     if (r == BGW_AUTH_OK && taken_back(auth, claims, now)) {
-        bgw_claims_deinit(claims);
-        *claims = (struct bgw_claims){0};
+        bgw_claims_refuse(claims, true);
         return BGW_AUTH_REVOKED;
     }
     return r;

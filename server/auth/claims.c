@@ -276,6 +276,18 @@ static enum bgw_auth_result read_all(struct reading *r, struct bgw_now now)
     return result;
 }
 
+void bgw_claims_refuse(struct bgw_claims *claims, bool keep_identity)
+{
+    struct bgw_claims who = {0};
+    bgw_grants_release(claims->grants);
+    if (keep_identity) {
+        who.subject_hash = claims->subject_hash;
+        who.jti_hash = claims->jti_hash;
+        memcpy(who.tenant, claims->tenant, sizeof(who.tenant));
+    }
+    *claims = who;
+}
+
 enum bgw_auth_result bgw_claims_read(const struct bgw_claims_rules *rules, struct bgw_slice payload,
                                      struct bgw_now now, struct bgw_claims *out)
 {
@@ -285,10 +297,7 @@ enum bgw_auth_result bgw_claims_read(const struct bgw_claims_rules *rules, struc
         return BGW_AUTH_BAD_CLAIMS;
     struct reading r = {.rules = rules, .root = &root, .out = out};
     enum bgw_auth_result result = read_all(&r, now);
-    if (result != BGW_AUTH_OK) {
-        if (out->grants)
-            bgw_grants_release(out->grants);
-        *out = (struct bgw_claims){0};
-    }
+    if (result != BGW_AUTH_OK)
+        bgw_claims_refuse(out, result != BGW_AUTH_BAD_CLAIMS);
     return result;
 }

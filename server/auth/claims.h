@@ -17,8 +17,11 @@ struct bgw_claims_rules {
 };
 
 /* `payload` is the JSON text of a token whose signature has been checked. On BGW_AUTH_OK `out` holds a
- * reference to grants; otherwise it holds nothing. */
+ * reference to grants; otherwise it grants nothing, and says at most whose token it was. */
 enum bgw_auth_result bgw_claims_read(const struct bgw_claims_rules *rules, struct bgw_slice payload,
                                      struct bgw_now now, struct bgw_claims *out);
+
+/* Takes everything away that would let somebody in; whose genuine token it was may stay, for the audit log. */
+void bgw_claims_refuse(struct bgw_claims *claims, bool keep_identity);
 
 #endif

@@ -177,9 +177,9 @@ static void admitted(void *conn, const struct bgw_claims *claims)
         conn_door_return(c, claims);
 }
 
-static void refused(void *conn, const char *code)
+static void refused(void *conn, const struct bgw_claims *claims, const char *code)
 {
-    conn_audit(conn, BGW_AUDIT_REFUSED, NULL, code);
+    conn_audit(conn, BGW_AUDIT_REFUSED, claims->subject_hash ? claims : NULL, code);
 }
 
 const struct bgw_native_door conn_door_native = {.admit = admit, .admitted = admitted, .refused = refused};

@@ -37,10 +37,10 @@ static void refuse(struct bgw_conn *c, enum bgw_metric counter, enum bgw_refusal
     refuse_with(c, counter, &p);
 }
 
-static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result)
+static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result, const struct bgw_claims *claims)
 {
     if (result != BGW_AUTH_MISSING)
-        conn_audit(c, BGW_AUDIT_REFUSED, NULL, bgw_auth_code(result));
+        conn_audit(c, BGW_AUDIT_REFUSED, claims, bgw_auth_code(result));
     const struct bgw_http_problem p = {
         .status = 401,
         .code = bgw_auth_code(result),
@@ -182,7 +182,7 @@ void conn_ws_upgrade(struct bgw_conn *c)
         else
             wait_for_key(c, CONN_KEY_WAIT, BGW_SLICE(""));
     } else if (result != BGW_AUTH_OK) {
-        refuse_token(c, result);
+        refuse_token(c, result, given && claims.subject_hash ? &claims : NULL);
     } else if (!shake.native) {
         refuse_handshake(c, BGW_REFUSAL_UNKNOWN_DIALECT);
     } else if (given && !conn_door_staff(c, &claims)) {

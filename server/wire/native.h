@@ -31,7 +31,7 @@ struct bgw_native_door { /* immutable */
     const struct bgw_native_no *(*admit)(void *conn, const struct bgw_claims *claims, bool first);
     /* After a first one that was let in: is the session authenticated now? */
     void (*admitted)(void *conn, const struct bgw_claims *claims);
-    void (*refused)(void *conn, const char *code); /* a token that did not verify */
+    void (*refused)(void *conn, const struct bgw_claims *claims, const char *code); /* a token that did not verify; claims: whose, if known */
 };
 
 struct bgw_native { /* shard thread only; borrows */

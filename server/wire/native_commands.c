@@ -289,6 +289,7 @@ static bool read_token(struct command *c, struct bgw_claims *claims, enum bgw_au
     struct bgw_json value;
     size_t len;
     *result = BGW_AUTH_OK;
+    *claims = (struct bgw_claims){0};
     if (!bgw_json_member(&c->root, "token", &value) || value.type == BGW_JSON_NULL)
         return false;
     if (bgw_json_string(&value, c->n->scratch->token, sizeof(c->n->scratch->token), &len) != BGW_OK)
@@ -306,10 +307,10 @@ static const struct bgw_native_no *admit(struct command *c, const struct bgw_cla
     return door ? door->admit(bgw_session_conn(c->session), claims, first) : NULL;
 }
 
-static void tell_refused(struct command *c, enum bgw_auth_result result)
+static void tell_refused(struct command *c, const struct bgw_claims *claims, enum bgw_auth_result result)
 {
     if (c->n->door)
-        c->n->door->refused(bgw_session_conn(c->session), bgw_auth_code(result));
+        c->n->door->refused(bgw_session_conn(c->session), claims, bgw_auth_code(result));
 }
 
 /* claims NULL: no token came, and none is needed any more. */
@@ -340,7 +341,7 @@ static enum bgw_native_result on_hello(struct command *c)
     if (given && result == BGW_AUTH_PENDING)
         return BGW_NATIVE_WAIT;
     if (given && result != BGW_AUTH_OK)
-        tell_refused(c, result);
+        tell_refused(c, &claims, result);
     if (!given && !bgw_session_authenticated(c->session))
         result = BGW_AUTH_MISSING;
     if (result != BGW_AUTH_OK) {
@@ -366,7 +367,7 @@ static enum bgw_native_result on_auth(struct command *c)
         return BGW_NATIVE_WAIT;
     if (result != BGW_AUTH_OK) {
         if (result != BGW_AUTH_MISSING)
-            tell_refused(c, result);
+            tell_refused(c, &claims, result);
         return refuse(c, bgw_auth_code(result), bgw_auth_sentence(result));
     }
     const struct bgw_native_no *no = admit(c, &claims);

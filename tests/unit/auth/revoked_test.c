@@ -2,6 +2,7 @@
 /* A genuine token that was taken back is refused, says so, and is counted as that. */
 #include "bgw/auth.h"
 
+#include "bgw/hash.h"
 #include "bgw/metrics.h"
 
 #include "../test.h"
@@ -21,6 +22,8 @@ static void revoke(struct bgw_revocations *all, const char *text)
     bgw_buf_deinit(&error);
 }
 
+static struct bgw_claims seen; /* of the last check; its grants are gone */
+
 static const char *code_of(const struct bgw_auth *auth, const char *who)
 {
     struct bgw_buf token;
@@ -31,6 +34,7 @@ static const char *code_of(const struct bgw_auth *auth, const char *who)
     CHECK(bgw_auth_sign_hs256(BGW_SLICE(SECRET), bgw_slice_str(payload), &token) == BGW_OK);
     enum bgw_auth_result r = bgw_auth_verify(auth, bgw_buf_slice(&token), now, &claims);
     CHECK((r == BGW_AUTH_OK) == (claims.grants != NULL));
+    seen = claims;
     if (r == BGW_AUTH_OK)
         bgw_claims_deinit(&claims);
     bgw_buf_deinit(&token);
@@ -60,6 +64,14 @@ TEST(tokens_and_subjects_that_were_taken_back_are_refused)
     CHECK_EQ_STR(code_of(auth, "\"sub\":\"alice\",\"iat\":1799999980"), "revoked");
     CHECK_EQ_STR(code_of(auth, "\"sub\":\"alice\",\"iat\":1799999995"), "ok");
     CHECK_EQ_STR(code_of(auth, "\"sub\":\"bob\",\"iat\":1799999980"), "ok");
+    CHECK_EQ_STR(code_of(auth, "\"sub\":\"alice\",\"iat\":1799999980,\"jti\":\"j3\""), "revoked");
+    CHECK(seen.subject_hash == bgw_hash_fnv64(BGW_FNV64_INIT, BGW_SLICE("alice")) && seen.jti_hash == bgw_hash_fnv64(BGW_FNV64_INIT, BGW_SLICE("j3")));
+    CHECK(seen.expires_ms == 0 && !seen.ops_read); /* whose it is may be said; it opens nothing */
+    CHECK_EQ_STR(seen.tenant, "tnt_demo");
+    CHECK_EQ_STR(code_of(auth, "\"sub\":\"carol\",\"nbf\":1800000030"), "token_not_yet_valid");
+    CHECK(seen.subject_hash == bgw_hash_fnv64(BGW_FNV64_INIT, BGW_SLICE("carol")) && !seen.grants);
+    CHECK_EQ_STR(code_of(auth, "\"iat\":1799999980"), "bad_claims");
+    CHECK(seen.subject_hash == 0 && !*seen.tenant);
     revoke(all, "{\"sub\":\"bob\",\"accounts\":[\"A\"]}"); /* single accounts are the shards' business */
     CHECK_EQ_STR(code_of(auth, "\"sub\":\"bob\""), "ok");
     bgw_auth_destroy(&auth);

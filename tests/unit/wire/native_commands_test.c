@@ -330,8 +330,9 @@ static void admitted(void *conn, const struct bgw_claims *claims)
     CHECK(conn == &session);
     snprintf(told + strlen(told), sizeof(told) - strlen(told), "admitted %s;", claims->tenant);
 }
-static void refused(void *conn, const char *code)
+static void refused(void *conn, const struct bgw_claims *claims, const char *code)
 {
+    (void)claims;
     CHECK(conn == &session);
     snprintf(told + strlen(told), sizeof(told) - strlen(told), "refused %s;", code);
 }
