@@ -10,6 +10,7 @@
 #include "bgw/log.h"
 #include "bgw/metrics.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -48,8 +49,11 @@ void bgw_reserve_init(size_t bytes)
 
 bool bgw_reserve_spend(void)
 {
-    if (!change_from(FULL))
-        return atomic_load(&state) == CHANGING; /* another thread gives it back just now, for us as well */
+    if (!change_from(FULL)) {
+        while (atomic_load(&state) == CHANGING) /* another thread gives it back just now, for us as well */
+            sched_yield();
+        return atomic_load(&state) != NONE; /* or did a moment ago: what is left of it may do */
+    }
     munmap(mapping, held);
     atomic_store(&state, SPENT);
     bgw_metric_add(BGW_M_MEMORY_RESERVE_SPENT, 1);
