@@ -65,6 +65,7 @@ def test_identities_hold_under_load_up_to_what_is_in_flight(gateway):
     assert identities(gateway)[3] > 5000
 
 
+@pytest.mark.alone
 def test_fifteen_thousand_sockets_receive_every_broadcast():
     with Gateway(binary=RELEASE, BGW_HANDSHAKES_PER_S=20000, BGW_PING_S=120) as g:
         report = swarm.run([g], "--clients", 15000, "--connect-per-s", 4000, "--messages", 5, "--timeout-s", 100)

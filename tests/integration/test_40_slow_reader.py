@@ -8,6 +8,8 @@ import os
 import socket
 import time
 
+import pytest
+
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.native import Native
@@ -65,6 +67,7 @@ def wake(s, keys, newest):
         data, done = data[done:], 0
 
 
+@pytest.mark.alone
 def test_clients_that_never_read_cost_flat_memory_and_wake_to_the_newest_value():
     async def go():
         with Gateway(binary=os.environ["BGW_RELEASE_BIN"], BGW_SO_SNDBUF=8192, BGW_STALL_S=60) as g:

@@ -329,6 +329,7 @@ def test_a_page_folder_gives_out_nothing_beside_itself(tmp_path):
 
 # ---- slowloris ----
 
+@pytest.mark.alone
 def test_five_thousand_slow_requests_are_cut_while_clients_keep_their_pace():
     deadline_s = 3
     with Gateway(binary=os.environ["BGW_RELEASE_BIN"], BGW_HANDSHAKES_PER_S=20000, BGW_HEADER_DEADLINE_S=deadline_s) as g:

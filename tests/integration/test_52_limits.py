@@ -136,6 +136,7 @@ def test_behind_a_trusted_proxy_the_clients_address_is_limited_and_written_down(
 
 # ---- handshakes a second ----
 
+@pytest.mark.alone
 def test_a_storm_of_upgrades_is_told_when_to_come_back_and_reads_are_served():
     with Gateway(BGW_HANDSHAKES_PER_S=20, BGW_STORM_SPREAD_S=5, BGW_SHARDS=1) as g:
         before = g.metrics()
@@ -160,7 +161,7 @@ def test_a_storm_of_upgrades_is_told_when_to_come_back_and_reads_are_served():
                 told.append(int(response.headers["retry-after"]))
         admitted = len(clients) - len(told)
         assert 20 <= admitted <= 30, admitted
-        assert {told.count(s) for s in range(1, 6)} <= set(range(len(told) // 5 - 1, len(told) // 5 + 3)), told
+        assert max(told) <= 3 and 15 <= told.count(1) <= 30 and told.count(1) >= told.count(3), told  # twenty a second
         assert rise(g, before, 'bgw_handshakes_total{result="budget"}') == len(told)
         for c in clients:
             c.sock.close()
@@ -189,6 +190,7 @@ def test_sessions_beyond_capacity_are_refused_and_come_in_later():
 
 # ---- commands a second, keys ----
 
+@pytest.mark.alone
 def test_commands_beyond_the_budget_are_all_answered_only_later_and_others_are_not_held_up():
     with Gateway(BGW_COMMANDS_PER_S=50, BGW_SHARDS=1) as g:
         before = g.metrics()
@@ -335,6 +337,7 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+@pytest.mark.alone
 def test_without_descriptors_clients_are_told_503_nothing_spins_and_it_recovers():
     with Gateway(BGW_SHARDS=2, binary=os.environ["BGW_RELEASE_BIN"]) as g:
         held = open_session(g, token(["A"]))

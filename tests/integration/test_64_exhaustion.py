@@ -413,6 +413,7 @@ def clock(tmp_path):
     return Clock(tmp_path)
 
 
+@pytest.mark.alone
 def test_clock_jumps_forward_tokens_expire_and_values_stay_fresh(clock):
     async def scenario(g):
         feed = Feed(g.bootstrap, g.topic, readers=[g])
@@ -439,6 +440,7 @@ def test_clock_jumps_forward_tokens_expire_and_values_stay_fresh(clock):
     with_gateway(clock, scenario)
 
 
+@pytest.mark.alone
 def test_clock_jumps_back_nothing_floods_and_tokens_expire_by_the_new_time(clock):
     async def scenario(g):
         feed = Feed(g.bootstrap, g.topic, readers=[g])
@@ -467,6 +469,7 @@ def test_clock_jumps_back_nothing_floods_and_tokens_expire_by_the_new_time(clock
     with_gateway(clock, scenario)
 
 
+@pytest.mark.alone
 def test_clock_that_jumps_all_the_time_is_survived(clock):
     async def scenario(g):
         feed = Feed(g.bootstrap, g.topic, readers=[g])

@@ -5,6 +5,8 @@ The load client checks every client's order, gaps, values and digests all the wh
 import os
 import signal
 
+import pytest
+
 from harness import swarm
 from harness.gateway import Gateway
 from harness.wait import until
@@ -29,6 +31,7 @@ def all_connected(*gateways):
     until(lambda: sum(g.metric("bgw_updates_delivered_total") for g in gateways) > before, 30, "updates to flow")
 
 
+@pytest.mark.alone
 def test_drain_of_15000_clients_tells_everybody_and_spreads_their_return(kafka):
     topic = kafka.create()
     with replica(kafka, topic) as a, replica(kafka, topic) as b:
@@ -48,6 +51,7 @@ def test_drain_of_15000_clients_tells_everybody_and_spreads_their_return(kafka):
         print("drain:", {k: report[k] for k in ("lost", "byes", "refused", "back_ms", "wait_tenths", "latency_us")})
 
 
+@pytest.mark.alone
 def test_kill_9_of_one_of_two_replicas_leaves_99_percent_current_within_10_s(kafka):
     topic = kafka.create()
     with replica(kafka, topic) as a, replica(kafka, topic) as b:
