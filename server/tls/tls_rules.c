@@ -34,7 +34,7 @@ static bool set_groups(SSL_CTX *ctx, const char *groups, struct bgw_buf *error)
         return true;
     if (error)
         bgw_buf_appendf(error,
-                        "the list of key exchange groups \"%s\" is not understood: write names such as "
+                        "BGW_TLS_GROUPS is \"%s\": the list is not understood: write names such as "
                         "X25519MLKEM768, X25519 or P-256 with colons between them",
                         groups);
     return false;
