@@ -49,6 +49,17 @@ static void check_same(const struct bgw_http_reader *a, const struct bgw_http_re
         FUZZ_CHECK(memcmp(&g->lines[i], &h->lines[i], sizeof(g->lines[i])) == 0);
 }
 
+/* A block that is wrong in two ways may be refused for either: the name of the line that is one too many is seen when it is
+ * whole, or at the end of a piece, which may come before a character that does not belong there. */
+static void check_same_refusal(const struct bgw_http_reader *a, const struct bgw_http_reader *b)
+{
+    enum bgw_refusal x = bgw_http_reader_refusal(a), y = bgw_http_reader_refusal(b);
+    bool full = bgw_http_head_of(a)->line_count == BGW_HTTP_HEADER_LINES_MAX;
+    bool either = full && (x == BGW_REFUSAL_HEADERS_TOO_LARGE || y == BGW_REFUSAL_HEADERS_TOO_LARGE) &&
+                  (x == BGW_REFUSAL_BAD_HEADER || y == BGW_REFUSAL_BAD_HEADER);
+    FUZZ_CHECK(x == y || either);
+}
+
 /* ---- the simple reader ---- */
 
 static struct bgw_slice next_line(struct bgw_slice *text)
@@ -195,7 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bgw_http_reader *whole = read_in_pieces(bytes, &limits, 0, true, &progress[0], &used[0]);
     struct bgw_http_reader *pieces = read_in_pieces(bytes, &limits, seed, false, &progress[1], &used[1]);
     FUZZ_CHECK(progress[0] == progress[1]);
-    FUZZ_CHECK(bgw_http_reader_refusal(whole) == bgw_http_reader_refusal(pieces));
+    check_same_refusal(whole, pieces);
     if (progress[0] == BGW_HTTP_DONE) {
         FUZZ_CHECK(used[0] == used[1]);
         check_same(whole, pieces);
