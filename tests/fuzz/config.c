@@ -126,11 +126,14 @@ static void load(const struct given *g, struct bgw_slice whole)
 {
     struct bgw_config c, again;
     struct bgw_buf error, error_again;
-    char *line = malloc(whole.len + 1); /* as if every item began a line */
+    char *line = malloc(whole.len + 1); /* as if every item began a line; a line's end inside of one is part of its value */
+    bool items = false;
     FUZZ_CHECK(line);
     line[0] = '\n';
-    for (size_t i = 0; i < whole.len; i++)
-        line[i + 1] = whole.data[i] ? whole.data[i] : '\n';
+    for (size_t i = 0; i < whole.len; i++) {
+        items = items || !whole.data[i];
+        line[i + 1] = !whole.data[i] ? '\n' : items && whole.data[i] == '\n' ? ' ' : whole.data[i];
+    }
     bool secret = secrets_are_where_they_belong(bgw_slice_of(line, whole.len + 1));
     free(line);
     bgw_buf_init(&error, 4096);
