@@ -69,7 +69,7 @@ TEST(without_limits_nothing_is_limited_but_what_protects_the_process)
     CHECK(p->per_subject_max == 0 && p->per_tenant_max == 0 && p->per_address_max == 0);
     CHECK(!p->proxy_protocol && !p->staff_needs_certificate);
     CHECK(p->handshakes_per_s == 2000 && p->header_bytes_max == 32768 && p->message_bytes_max == 65536);
-    CHECK(p->early_message_bytes_max == 16384 && p->fragments_max == 1000 && p->commands_per_s == 500);
+    CHECK(p->early_message_bytes_max == 16384 && p->fragments_max == 1000 && p->commands_per_s == 1000);
     bgw_policy_release(p);
 }
 
