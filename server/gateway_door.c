@@ -131,6 +131,12 @@ enum bgw_status bgw_door_watch_keys(struct bgw_door *d, const struct bgw_config 
 {
     if (!*c->jwt_jwks)
         return BGW_OK;
+    if (c->jwks_max_age_s < c->jwks_refresh_s) {
+        bgw_buf_appendf(error, "BGW_JWKS_MAX_AGE_S is %lld and BGW_JWKS_REFRESH_S %lld: keys would grow too old between two "
+                               "fetches; give a larger age, or a shorter refresh",
+                        (long long)c->jwks_max_age_s, (long long)c->jwks_refresh_s);
+        return BGW_CONFIG;
+    }
     const struct bgw_url_watch_config config = {
         .url = c->jwt_jwks,
         .ca_file = c->jwt_jwks_ca,

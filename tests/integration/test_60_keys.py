@@ -484,13 +484,22 @@ def test_an_unknown_key_id_while_the_server_is_down_gets_its_answer_within_the_d
                                         ("https://user:secret@idp.example/keys", "logs"),
                                         ("ftp://127.0.0.1/keys", "https://")])
 def test_an_address_that_cannot_be_trusted_is_a_configuration_error(url, words):
-    g = with_keys(url, wait=False)
+    ends_with_exit_3("BGW_JWT_JWKS", words, url)
+
+
+def ends_with_exit_3(key, words, url, **more):
+    """Ends with exit 3 and a sentence that names the key."""
+    g = with_keys(url, wait=False, **more)
     try:
         assert g.proc.wait(30) == 3
         log = g.log_text()
-        assert "BGW_JWT_JWKS" in log and words in log, log
+        assert key in log and words in log, log
     finally:
         g.ended = True
         g.proc.kill()
         g.log.close()
         g.dir.cleanup()
+
+
+def test_keys_that_would_be_too_old_before_the_next_fetch_are_a_configuration_error(tmp_path):
+    ends_with_exit_3("BGW_JWKS_MAX_AGE_S", "shorter refresh", str(tmp_path / "keys.json"), BGW_JWKS_MAX_AGE_S=60, BGW_JWKS_REFRESH_S=61)
