@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -89,18 +90,36 @@ static void open_reserve(struct bgw_listener *l)
         l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/*
+ * Over all shards nobody accepts while one has given its reserve up for a moment: else another one would take the descriptor, and
+ * keep it, and the first could answer nobody until a client leaves.
+ */
+static pthread_mutex_t accepting = PTHREAD_MUTEX_INITIALIZER; /* any thread */
+
+static int accept_next(struct bgw_listener *l, struct sockaddr *peer, socklen_t *len)
+{
+    pthread_mutex_lock(&accepting);
+    int fd = accept4(l->watch.fd, peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int why = errno;
+    pthread_mutex_unlock(&accepting);
+    errno = why;
+    return fd;
+}
+
 /* No descriptor left: the reserved one makes room for an answer. True: somebody was answered. */
 static bool answer_with_reserve(struct bgw_listener *l)
 {
     l->short_of_fds = true;
     if (l->reserve_fd < 0)
         return false;
+    pthread_mutex_lock(&accepting);
     close(l->reserve_fd);
     l->reserve_fd = -1;
     int fd = accept4(l->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
         bgw_refuse(l->config.refuser, fd, &bgw_refused_fd_limit, false);
     open_reserve(l);
+    pthread_mutex_unlock(&accepting);
     return fd >= 0;
 }
 
@@ -129,7 +148,7 @@ static bool accept_one(struct bgw_listener *l)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
-    int fd = accept4(l->watch.fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_next(l, (struct sockaddr *)&ss, &len);
     if (fd < 0)
         return accept_failed(l);
     if (fd >= l->fd_refuse_from) { /* descriptors are given lowest first: this one says how many are in use */
@@ -149,7 +168,7 @@ static bool accept_one(struct bgw_listener *l)
 static void turn_away(struct bgw_listener *l)
 {
     for (int i = 0; i < REFUSED_PER_PACE; i++) {
-        int fd = accept4(l->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept_next(l, NULL, NULL);
         if (fd < 0) {
             (void)accept_failed(l);
             return;
