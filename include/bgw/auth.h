@@ -57,6 +57,16 @@ enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_sli
 const char *bgw_auth_code(enum bgw_auth_result r);     /* "bad_signature" */
 const char *bgw_auth_sentence(enum bgw_auth_result r); /* for people */
 
+/* Tokens that were verified a moment ago, for requests that come with the same one again and again. One thread. A hit says what
+ * bgw_auth_verify would say: the token's times, revocations, the keys' age and their replacement are looked at each time. */
+struct bgw_token_cache;
+BGW_MUST_CHECK enum bgw_status bgw_token_cache_create(struct bgw_token_cache **out, const struct bgw_auth *auth,
+                                                      size_t entries_max, size_t bytes_max);
+void bgw_token_cache_destroy(struct bgw_token_cache **cache);
+/* As bgw_auth_verify, through the cache. */
+enum bgw_auth_result bgw_token_cache_verify(struct bgw_token_cache *cache, struct bgw_slice token, struct bgw_now now,
+                                            struct bgw_claims *claims);
+
 /* Signs a compact HS256 token over a JSON payload: `bgw token`, the demo, tests. */
 BGW_MUST_CHECK enum bgw_status bgw_auth_sign_hs256(struct bgw_slice secret, struct bgw_slice payload,
                                                    struct bgw_buf *out);

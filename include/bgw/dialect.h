@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dialect: how a session's news become bytes. The shard decides what is said and when; a dialect
- * appends complete, framed messages to a buffer. Implemented in wire/ (native now; SignalR, app
- * and SSE later) and by the simulator.
+ * appends complete, framed messages to a buffer. Implemented in wire/ (native, SignalR, the estate
+ * app's frames, SSE) and by the simulator.
  */
 #ifndef BGW_DIALECT_H
 #define BGW_DIALECT_H
@@ -11,7 +11,12 @@
 #include "bgw/feed.h"
 #include "bgw/types.h"
 
-enum bgw_dialect_id { BGW_DIALECT_NATIVE, BGW_DIALECT_SIM, BGW_DIALECT_COUNT };
+/* What dialects share: the bytes of a value that were made once and serve all who speak alike. */
+enum bgw_encoding {
+    BGW_ENCODING_NATIVE, /* the entry of `u`: native, SSE, the simulator */
+    BGW_ENCODING_ESTATE, /* the record as one JSON string: SignalR, app frames */
+    BGW_ENCODING_COUNT
+};
 
 /* one entry of an update; borrows */
 struct bgw_update {
@@ -25,13 +30,28 @@ struct bgw_update {
     bool snap;
 };
 
+/* one slot in a state message; borrows */
+struct bgw_state_entry {
+    struct bgw_slice key;       /* "A", or "A/USD" where the part has to be said */
+    struct bgw_version version; /* of the slot's value, as this connection is to see it; epoch 0: it has none */
+};
+
+struct bgw_state_news { /* borrows */
+    const struct bgw_state_entry *entries;
+    size_t count;
+    enum bgw_slot_state state;
+    const char *reason; /* NULL: none */
+    int64_t lag_ms;     /* of the oldest; below 0: not known */
+    int64_t wall_ms;    /* now */
+};
+
 struct bgw_denied {
     struct bgw_slice key; /* as the client wrote it */
     const char *code;     /* "no_grant", "bad_id", "unknown_feed", "too_many_keys" */
 };
 
 struct bgw_sub_reply {
-    uint64_t id;
+    uint64_t id; /* the command's own, as it was handed in */
     const struct bgw_slice *ok, *current; /* as the client wrote them */
     size_t ok_count, current_count;
     const struct bgw_denied *denied;
@@ -47,16 +67,22 @@ struct bgw_hello_info {
 };
 
 struct bgw_dialect {
-    enum bgw_dialect_id id;
+    enum bgw_encoding encoding; /* `prepare` of two dialects with the same one make the same bytes */
+    /* Its clients cannot present versions: a new subscription is answered when this replica has read to a watermark that was
+     * fetched after it came, at the latest after barrier_wait_ms, and then labelled. Its subscribes are answered before the call of
+     * bgw_session_sub returns, so that an id may point to what lives that long. */
+    bool blind;
+    bool heartbeat;  /* keepalive has its own rhythm (heartbeat_ms without a word from us) and is not answered */
+    bool greeting;   /* of connections that have not said yet which dialect they speak: greeting_ms to do so, no commands */
+    bool marks;      /* wants `mark` every mark_ms */
+    bool id_each;    /* wants `mark` after each update too, with w and digest empty: a stream that can be continued anywhere */
     /* Once per slot value and shard, shared by all subscribers; never NULL-terminated text. NULL: no memory. */
     struct bgw_blob *(*prepare)(const struct bgw_update *u);
     /* Updates of one message: begin (returns where it began), add one or more, end. */
     size_t (*updates_begin)(struct bgw_buf *out);
     void (*update)(struct bgw_buf *out, const struct bgw_update *u);
     void (*updates_end)(struct bgw_buf *out, size_t began);
-    /* reason NULL: none; lag_ms below 0: not known */
-    void (*state)(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, enum bgw_slot_state state,
-                  const char *reason, int64_t lag_ms);
+    void (*state)(struct bgw_buf *out, const struct bgw_state_news *news);
     void (*live)(struct bgw_buf *out, uint64_t id);
     void (*mark)(struct bgw_buf *out, struct bgw_slice w, uint64_t digest, struct bgw_slice resume);
     void (*hello)(struct bgw_buf *out, const struct bgw_hello_info *info);

@@ -56,7 +56,7 @@ enum bgw_http_progress { BGW_HTTP_MORE, BGW_HTTP_DONE, BGW_HTTP_REFUSED };
 
 struct bgw_http_limits {
     size_t header_bytes_max; /* of the header block, the request line not counted; more is 431 */
-    size_t body_bytes_max;   /* of a body, which is read and dropped; more is 413 */
+    size_t body_bytes_max;   /* of a body, which is kept only for POST; more is 413 */
 };
 
 /* Copies the limits. NULL without memory. */
@@ -70,6 +70,8 @@ enum bgw_http_progress bgw_http_read(struct bgw_http_reader *reader, struct bgw_
 const struct bgw_http_request *bgw_http_reader_request(const struct bgw_http_reader *reader);
 enum bgw_refusal bgw_http_reader_refusal(const struct bgw_http_reader *reader);
 
+/* Of a POST; empty: none. Borrows the reader. */
+struct bgw_slice bgw_http_body(const struct bgw_http_request *r);
 /* The n-th header of that name (lower case), spaces around it cut; data NULL: there is none. */
 struct bgw_slice bgw_http_header(const struct bgw_http_request *r, const char *name, size_t n);
 size_t bgw_http_header_count(const struct bgw_http_request *r, const char *name);
@@ -114,6 +116,8 @@ struct bgw_http_problem {
     const char *code, *detail;
     const char *headers;
     bool head_only;
+    bool keep; /* the connection goes on; else the answer ends it */
+    struct bgw_slice members; /* further members of the body, each with a leading comma; may be empty */
 };
 void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *p,
                             struct bgw_now now);

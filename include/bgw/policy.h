@@ -24,6 +24,9 @@ struct bgw_policy { /* any thread: immutable after create; counted */
     bool staff_needs_certificate;    /* accounts.read.all and ops.read only with a verified client certificate */
     /* one connection */
     int64_t tls_ms, header_ms, auth_ms, idle_ms, ping_ms, pong_wait_ms, stall_ms;
+    int64_t heartbeat_ms, client_timeout_ms, greeting_ms;
+    int64_t read_keep_ms;
+    size_t reads_kept_max;
     size_t header_bytes_max, body_bytes_max;
     size_t message_bytes_max, early_message_bytes_max, fragments_max;
     int64_t commands_per_s;          /* 0: no limit */

@@ -21,6 +21,8 @@ enum bgw_sent { BGW_SENT_ALL, BGW_SENT_BUFFERED /* not writable until bgw_sessio
 
 enum bgw_seen { BGW_SEEN_SUBSCRIBED, BGW_SEEN_DENIED, BGW_SEEN_UNSUBSCRIBED, BGW_SEEN_REVOKED, BGW_SEEN_REFRESHED };
 
+struct bgw_read_answer;
+
 struct bgw_shard_ops {
     void *arg;
     /* To the hub. False: full; the shard keeps it and tries again in the next flush. */
@@ -32,6 +34,11 @@ struct bgw_shard_ops {
     void (*hang_up)(void *arg, void *conn, uint16_t code);
     /* For the audit log; NULL: nobody cares. `key` data NULL: all of the session; `code` NULL: none. Must only take note. */
     void (*seen)(void *arg, void *conn, enum bgw_seen what, struct bgw_slice key, bgw_part part, const char *code);
+    /* What the hub has begun to sequence, on whatever thread: a read waits until this shard has applied as much. NULL: no other
+     * shard shows anything. */
+    uint64_t (*sequenced)(void *arg);
+    /* The answer of a read that was not answered at once; the read is gone. Must not start another one before it returns. */
+    void (*read_done)(void *arg, void *user, const struct bgw_read_answer *answer);
 };
 
 /* what may change while it runs */
@@ -39,6 +46,11 @@ struct bgw_shard_limits {
     int64_t ping_ms, pong_wait_ms, stall_ms, auth_wait_ms;
     size_t keys_per_session_max;
     int64_t commands_per_s; /* of one session, twice that in a burst; 0: no limit */
+    int64_t heartbeat_ms;   /* dialects with a heartbeat say something at least this often */
+    int64_t silence_ms;     /* a client that has pinged once and then says nothing for this long: 3012 */
+    int64_t greeting_ms;    /* until a connection has said which dialect it speaks */
+    int64_t read_keep_ms;   /* after a read its key stays watched for this long */
+    size_t reads_kept_max;  /* keys that are watched for reads alone; beyond it the least recently read one goes */
 };
 
 struct bgw_shard_config {
@@ -50,6 +62,7 @@ struct bgw_shard_config {
     int64_t flush_window_max_ms;    /* widens under load, 0-10 */
     int64_t barrier_wait_ms;        /* 250: how long a presented version above ours waits before it is labelled */
     size_t sessions_max, flush_bytes_max /* 16 KiB a write */, control_bytes_max;
+    size_t reads_max;               /* that wait; beyond it BGW_READ_BUSY */
     const struct bgw_revocations *revocations; /* NULL: none */
     uint64_t conn_seed;             /* connection ids */
     uint8_t resume_key[32];
@@ -98,6 +111,14 @@ bool bgw_session_authenticated(const struct bgw_session *session);
 /* True while the control lane is over its soft limit: stop reading commands. */
 bool bgw_session_choked(const struct bgw_session *session);
 void *bgw_session_conn(const struct bgw_session *session);
+/* The connection has said which dialect it speaks; only where the one before was a greeting. Nothing was encoded yet. */
+void bgw_session_settle(struct bgw_shard *s, struct bgw_session *session, const struct bgw_dialect *dialect);
+/* From now on silence ends it (silence_ms): the client has shown that it pings. */
+void bgw_session_on_client_ping(struct bgw_shard *s, struct bgw_session *session);
+/* Appends whole messages of the session's dialect to its control lane, as an answer of the adapter's own. */
+void bgw_session_say(struct bgw_shard *s, struct bgw_session *session, struct bgw_slice messages);
+/* Counts towards 3501 after ten. */
+void bgw_session_strike(struct bgw_shard *s, struct bgw_session *session);
 void bgw_shard_each_session(struct bgw_shard *s, void (*fn)(void *arg, struct bgw_session *session), void *arg);
 size_t bgw_shard_session_count(const struct bgw_shard *s);
 
@@ -133,9 +154,46 @@ void bgw_session_ping(struct bgw_shard *s, struct bgw_session *session, uint64_t
 void bgw_session_err(struct bgw_shard *s, struct bgw_session *session, bool has_id, uint64_t id, const char *code,
                      const char *text, bool strike);
 
+/* ---- reads: a question that is answered once, as a short watch ---- */
+
+enum bgw_read_result {
+    BGW_READ_VALUE,   /* the newest that is known; state says how good it is */
+    BGW_READ_UNKNOWN, /* there is none: state UNKNOWN or REMOVED, reason says why */
+    BGW_READ_TOO_OLD, /* floor was not reached in time; version and value say what there is */
+    BGW_READ_TIMEOUT, /* the hub has not answered in time */
+    BGW_READ_BUSY,    /* no room for another read, or no memory */
+};
+struct bgw_read_question { /* borrowed during the call */
+    const struct bgw_feed *feed;
+    struct bgw_slice tenant, key;
+    bgw_part part;            /* 0: the feed's default */
+    bool has_floor;           /* wait until the slot has it */
+    struct bgw_version floor; /* epoch 0: any epoch, compare seq alone; another epoch than the slot's: BGW_READ_TOO_OLD at once */
+    bool prove;               /* read on to a watermark fetched after this, at most barrier_wait_ms, then labelled DELAYED */
+    int64_t wait_ms;          /* at most, for all of it */
+};
+struct bgw_read_answer { /* borrowed during the call */
+    enum bgw_read_result result;
+    enum bgw_slot_state state;
+    enum bgw_state_reason reason;
+    bgw_part part;
+    bool watched;               /* the key was watched here already: nobody else was asked */
+    bool proved;                /* `prove` was asked and reached */
+    int64_t lag_ms;             /* age of the proof; below 0: never proved */
+    struct bgw_version version; /* of value; epoch 0: none */
+    const struct bgw_blob *value;
+};
+struct bgw_read; /* owned by the shard, from a start that waits to read_done or cancel */
+
+/* True: *answer holds it, read_done is not called. False: *read waits, read_done follows (never before this returns), unless it is
+ * cancelled. Access is the caller's, before and, if it waited, after. */
+bool bgw_shard_read(struct bgw_shard *s, const struct bgw_read_question *q, void *user, struct bgw_now now, struct bgw_read **read,
+                    struct bgw_read_answer *answer);
+void bgw_shard_read_cancel(struct bgw_shard *s, struct bgw_read *read);
+
 /* For metrics and health; shard thread. */
 struct bgw_shard_view {
-    size_t sessions, subscriptions, groups;
+    size_t sessions, subscriptions, groups, reads_waiting, reads_kept;
     int64_t pending;   /* updates offered and neither delivered, merged nor abandoned */
     int64_t window_ms; /* how long updates are gathered at the moment */
     bool hub_behind;   /* its mailbox is full: watches wait here */

@@ -27,6 +27,11 @@ static void take_numbers(struct bgw_policy *p, const struct bgw_config *c)
     p->ping_ms = c->ping_s * 1000;
     p->pong_wait_ms = c->pong_wait_s * 1000;
     p->stall_ms = c->stall_s * 1000;
+    p->heartbeat_ms = c->heartbeat_s * 1000;
+    p->client_timeout_ms = c->client_timeout_s * 1000;
+    p->greeting_ms = c->greeting_s * 1000;
+    p->read_keep_ms = c->read_watch_s * 1000;
+    p->reads_kept_max = (size_t)c->read_watch_max;
     p->header_bytes_max = (size_t)c->header_bytes_max;
     p->body_bytes_max = (size_t)c->body_bytes_max;
     p->message_bytes_max = (size_t)c->message_bytes_max;

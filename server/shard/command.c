@@ -123,7 +123,7 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
                                  const struct bgw_claims *claims, struct bgw_now now,
                                  struct bgw_session **out)
 {
-    BGW_ASSERT(dialect->id < BGW_DIALECT_COUNT);
+    BGW_ASSERT(dialect->encoding < BGW_ENCODING_COUNT);
     bgw_shard_set_now(s, now);
     if (s->sessions.in_use >= s->sessions.count_max)
         return BGW_FULL;

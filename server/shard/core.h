@@ -57,7 +57,7 @@ struct slot {
     struct slot *next; /* of the group */
     struct group *group;
     struct bgw_blob *value;                       /* a reference, or NULL */
-    struct bgw_blob *prepared[BGW_DIALECT_COUNT]; /* made at the first delivery, dropped with the value */
+    struct bgw_blob *prepared[BGW_ENCODING_COUNT]; /* made at the first delivery, dropped with the value */
     struct bgw_version version;
     uint64_t hash;      /* FNV-1a 64 of `key|part|version`; 0: not computed yet */
     int64_t proved_mono_ms;
@@ -276,6 +276,7 @@ struct bgw_shard {
     struct bgw_slice *slices;    /* slices_cap, for replies and states */
     struct bgw_slice *slices2;   /* COMMAND_KEYS_MAX */
     struct bgw_denied *denied;   /* COMMAND_KEYS_MAX */
+    struct bgw_state_entry *entries; /* slices_cap */
     size_t states_cap, slices_cap;
 };
 

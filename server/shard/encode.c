@@ -41,7 +41,7 @@ static bool wants_value(const struct bgw_session *n, const struct cell *c)
 static const struct bgw_blob *prepared(const struct bgw_dialect *dialect, struct slot *slot,
                                        const struct bgw_update *u)
 {
-    struct bgw_blob **blob = &slot->prepared[dialect->id];
+    struct bgw_blob **blob = &slot->prepared[dialect->encoding];
     if (!*blob) {
         struct bgw_update plain = *u; /* as most connections see it */
         plain.version = slot->version;
@@ -92,8 +92,8 @@ static void send_value(struct writing *w, struct sub *sub, struct cell *c)
     rate_sent(w->n, c);
     /* nobody to share it with: an account each costs no second copy */
     if (sub->group->sub_count == 1) {
-        bgw_blob_release(slot->prepared[dialect->id]);
-        slot->prepared[dialect->id] = NULL;
+        bgw_blob_release(slot->prepared[dialect->encoding]);
+        slot->prepared[dialect->encoding] = NULL;
     }
 }
 

@@ -201,7 +201,7 @@ struct group *group_create(struct bgw_shard *s, uint8_t feed, struct tenant *ten
 static void slot_deinit(struct slot *slot)
 {
     bgw_blob_release(slot->value);
-    for (int i = 0; i < BGW_DIALECT_COUNT; i++)
+    for (int i = 0; i < BGW_ENCODING_COUNT; i++)
         bgw_blob_release(slot->prepared[i]);
 }
 

@@ -16,7 +16,7 @@ static void check_version(const struct slot *slot, const struct bgw_relay_entry 
 
 static void drop_prepared(struct slot *slot)
 {
-    for (int i = 0; i < BGW_DIALECT_COUNT; i++) {
+    for (int i = 0; i < BGW_ENCODING_COUNT; i++) {
         bgw_blob_release(slot->prepared[i]);
         slot->prepared[i] = NULL;
     }

@@ -38,7 +38,8 @@ static enum bgw_status make_scratch(struct bgw_shard *s)
     s->denied = calloc(COMMAND_KEYS_MAX, sizeof(*s->denied));
     bgw_buf_init(&s->out, c->flush_bytes_max + c->control_bytes_max + BYE_BYTES + OUT_SPARE);
     bgw_buf_init(&s->texts, s->slices_cap * (BGW_KEY_MAX + BGW_PART_MAX + 1) + TEXTS_MAX);
-    return s->states && s->slices && s->slices2 && s->denied ? BGW_OK : BGW_NO_MEMORY;
+    s->entries = calloc(s->slices_cap, sizeof(*s->entries));
+    return s->states && s->entries && s->slices && s->slices2 && s->denied ? BGW_OK : BGW_NO_MEMORY;
 }
 
 enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_config *config,
@@ -106,6 +107,7 @@ void bgw_shard_destroy(struct bgw_shard **shard)
     free(s->states);
     free(s->slices);
     free(s->slices2);
+    free(s->entries);
     free(s->denied);
     free(s->table);
     free(s);

@@ -49,6 +49,16 @@ static void add_cell_texts(struct bgw_shard *s, size_t *count, const struct sub 
         add_text(s, count, append_text(&s->texts, sub->group, c->slot->part));
 }
 
+/* Every name that was added since `from` is the cell's. */
+static void note_version(struct bgw_shard *s, size_t from, size_t count, const struct bgw_session *n, const struct cell *c)
+{
+    struct bgw_version version = {0};
+    if (c->slot->value)
+        version = cell_version(n, c);
+    for (size_t i = from; i < count; i++)
+        s->entries[i].version = version;
+}
+
 static const char *reason_text(const struct bgw_shard *s, const struct state_item *item)
 {
     if (item->reason == BGW_REASON_NONE)
@@ -77,7 +87,9 @@ static void encode_first(struct writing *w)
             s->states[kept++] = *item;
             continue;
         }
+        size_t from = count;
         add_cell_texts(s, &count, item->sub, item->cell);
+        note_version(s, from, count, w->n, item->cell);
         if (item->lag_ms > first.lag_ms)
             first.lag_ms = item->lag_ms;
     }
@@ -86,8 +98,17 @@ static void encode_first(struct writing *w)
     if (s->texts.failed)
         return;
     resolve(s, count);
-    w->n->dialect->state(w->out, s->slices, count, (enum bgw_slot_state)first.state,
-                         reason_text(s, &first), first.lag_ms);
+    for (size_t i = 0; i < count; i++)
+        s->entries[i].key = s->slices[i];
+    const struct bgw_state_news news = {
+        .entries = s->entries,
+        .count = count,
+        .state = (enum bgw_slot_state)first.state,
+        .reason = reason_text(s, &first),
+        .lag_ms = first.lag_ms,
+        .wall_ms = s->now.wall_ms,
+    };
+    w->n->dialect->state(w->out, &news);
 }
 
 void states_encode(struct writing *w)

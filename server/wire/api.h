@@ -24,7 +24,10 @@ struct bgw_api { /* shard thread only; immutable after start, but for `origins` 
 enum bgw_api_result {
     BGW_API_REPLIED,
     BGW_API_CLOSE,   /* replied, and the connection ends with it */
-    BGW_API_UPGRADE, /* GET /ws: conn's */
+    BGW_API_UPGRADE,   /* GET /ws with Upgrade: conn_ws.c's; nothing was appended in this and the following cases */
+    BGW_API_NEGOTIATE, /* anything else at /ws, and /ws/negotiate: conn_negotiate.c's */
+    BGW_API_STREAM,    /* GET /v1/stream: conn_stream.c's */
+    BGW_API_READ,      /* GET of balances: conn_read.c's */
 };
 
 /* Appends a whole response. `last`: the connection is to end with it whatever the client wants. */

@@ -9,8 +9,10 @@
 
 #include "api.h"
 #include "budget.h"
+#include "estate.h"
 #include "native.h"
 
+#include "bgw/attachments.h"
 #include "bgw/audit.h"
 #include "bgw/list.h"
 #include "bgw/policy.h"
@@ -28,6 +30,12 @@ struct bgw_conn_host {
     struct bgw_loop *loop;
     struct bgw_api api;
     struct bgw_native native;  /* holds shard and auth too */
+    struct bgw_estate estate;  /* SignalR and app frames */
+    struct bgw_token_cache *tokens;        /* of requests; NULL: none */
+    struct bgw_attachments *attachments;   /* borrowed, of all shards */
+    uint8_t connection_key[32];            /* signs SignalR's connection tokens; the same on every replica */
+    uint8_t index;                         /* of the shard */
+    bool signalr_sse;                      /* offered as a transport */
     struct bgw_policy *policy; /* borrowed; the worker puts another in its place between turns */
     struct bgw_quota *quota;   /* borrowed, of all shards; NULL: no limits by subject, tenant or address */
     struct bgw_audit *audit;   /* borrowed; NULL: none */
@@ -45,6 +53,8 @@ struct bgw_conn_host {
 
 void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max);
 void bgw_conn_host_deinit(struct bgw_conn_host *h); /* asserts that no connection is left */
+/* The mailbox's: a body that was posted for a connection of this shard. */
+void bgw_conn_host_posted(void *host, const void *posted);
 /* End of a turn, after the shard's flush: those that may read again do. */
 void bgw_conn_host_turn_end(struct bgw_conn_host *h);
 /* From now on new sessions are refused and every answer ends its connection; idle connections go
@@ -62,6 +72,7 @@ void bgw_conn_closed(void *conn);
 /* ---- the shard's ---- */
 enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes);
 void bgw_conn_hang_up(void *arg, void *conn, uint16_t code);
+void bgw_conn_read_done(void *arg, void *conn, const struct bgw_read_answer *answer);
 /* Only if there is an audit log. */
 void bgw_conn_seen(void *arg, void *conn, enum bgw_seen what, struct bgw_slice key, bgw_part part, const char *code);
 

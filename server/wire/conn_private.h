@@ -1,26 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn_private: one connection, as conn.c (life, HTTP), conn_ws.c (WebSocket), conn_door.c (who may
- * come in) and conn_audit.c (what is written down) see it. Shard thread only.
+ * conn_private: one connection, as the conn files see it: conn.c (life), conn_http.c (requests),
+ * conn_ws.c (WebSocket), conn_signalr.c (its records), conn_negotiate.c (SignalR's HTTP side),
+ * conn_stream.c (SSE), conn_read.c (balances over REST), conn_door.c (who may come in), conn_open.c
+ * (how a session begins) and conn_audit.c (what is written down). Shard thread only.
  */
 #ifndef BGW_WIRE_CONN_PRIVATE_H
 #define BGW_WIRE_CONN_PRIVATE_H
 
 #include "conn.h"
 
+#include "bgw/metrics.h"
+
 /*
  * HTTP ──► OPEN ──► CLOSING ──► DONE
  *  │▲       │▲                   ▲ every state may go there at once
  *  ▼│       ▼│
  * KEY_WAIT KEY_WAIT_OPEN: a token's key is being fetched; nothing is read meanwhile
+ * READING: nor while a balance is
  */
 enum conn_state {
     CONN_HTTP,          /* between requests, or reading one */
-    CONN_KEY_WAIT,      /* a whole upgrade request waits for its token's key */
+    CONN_KEY_WAIT,      /* a whole request waits for its token's key */
+    CONN_READING,       /* a whole request waits for balances */
     CONN_OPEN,          /* a session */
     CONN_KEY_WAIT_OPEN, /* a hello or auth message waits */
     CONN_CLOSING,       /* our close frame is out, the peer's is not here */
     CONN_DONE,          /* nothing more is said or read; the socket lingers, then `closed` */
+};
+
+/* what an OPEN connection speaks */
+enum conn_kind {
+    CONN_NATIVE,
+    CONN_UNDECIDED,     /* a WebSocket whose first message will say: SignalR or app frames */
+    CONN_SIGNALR,       /* SignalR over a WebSocket; the session may still be a greeting */
+    CONN_APP,
+    CONN_STREAM,        /* our SSE: nothing is heard of the client any more */
+    CONN_SIGNALR_STREAM /* SignalR over SSE: records come by POST, over other connections */
 };
 
 /* a token's key is being fetched */
@@ -40,6 +56,8 @@ struct conn_busy { /* shard thread only; pooled */
     struct bgw_buf *stash; /* received, not looked at yet; NULL: none */
     struct bgw_buf *out;   /* to be sent once the socket is free; NULL: none */
     struct conn_key_wait *key_wait;
+    struct bgw_buf *records;        /* SignalR: a record that is not complete, or could not be looked at yet; NULL: none */
+    struct conn_reading *reading;   /* READING: conn_read.c's; NULL else */
 };
 
 /* whom the HTTP proxy at the other end speaks for; shard thread only */
@@ -55,7 +73,8 @@ struct bgw_conn { /* shard thread only; pooled: 48 bytes, for there are many */
     struct conn_busy *busy;     /* NULL only in OPEN */
     struct conn_client *client; /* NULL: the socket's peer is the client */
     uint32_t opened_ms;         /* of the WebSocket; the low bits */
-    uint16_t close_code;
+    uint16_t close_code : 13;
+    uint16_t kind : 3; /* enum conn_kind */
     bool stop;         /* decode no further now */
     uint8_t state : 3; /* enum conn_state */
     bool counted : 1;   /* its session is in the quotas of subject and tenant */
@@ -86,18 +105,77 @@ void conn_disarm(struct bgw_conn *c);
 bool conn_need_busy(struct bgw_conn *c);
 void conn_drop_key_wait(struct bgw_conn *c);
 
+/* ---- conn_http.c ---- */
+/* Feeds bytes of requests; returns how many were used. */
+size_t conn_http_feed(struct bgw_conn *c, struct bgw_slice bytes);
+void conn_http_deadline(struct bgw_conn *c);
+/* The whole request that waits in `reader`, looked at (again, after a wait for its token's key). */
+void conn_http_request(struct bgw_conn *c);
+/* host->out holds the whole response: it is sent, and the request is over. `close`: the connection ends with it. */
+void conn_http_answered(struct bgw_conn *c, bool close);
+/* A problem (RFC 9457) as the response; `headers` may be NULL. The connection goes on where request and drain allow it. */
+void conn_http_problem(struct bgw_conn *c, enum bgw_refusal why, const char *headers);
+/* Is the response the last on this connection: HTTP/1.0, Connection: close, a drain. */
+bool conn_http_last(const struct bgw_conn *c);
+/* Refuses a request that wanted a session: counted, told when to come back, and the connection ends. */
+void conn_http_refuse(struct bgw_conn *c, enum bgw_metric counter, enum bgw_refusal why, const char *headers);
+void conn_http_refuse_handshake(struct bgw_conn *c, enum bgw_refusal why);
+
 /* ---- conn_ws.c ---- */
 /* The request in `reader` asks for an upgrade: answers it, one way or the other, or waits for a
  * key. */
 void conn_ws_upgrade(struct bgw_conn *c);
 /* Feeds frames; returns how many bytes were used. */
 size_t conn_ws_feed(struct bgw_conn *c, char *bytes, size_t len);
-/* Deadline of CLOSING, KEY_WAIT and KEY_WAIT_OPEN. */
+/* Deadline of CLOSING and KEY_WAIT_OPEN. */
 void conn_ws_deadline(struct bgw_conn *c);
 
+/* ---- conn_signalr.c ---- */
+/* Bytes of the client's stream of records, however they came. */
+void conn_signalr_feed(struct bgw_conn *c, struct bgw_slice bytes);
+/* Records that were left because the session was choked or slowed; the connection may read again. */
+void conn_signalr_resume(struct bgw_conn *c);
+
+/* ---- conn_negotiate.c: /ws without an upgrade, and /ws/negotiate ---- */
+void conn_negotiate_request(struct bgw_conn *c);
+/* For an upgrade with ?id=: takes the id. NONE: go on. Else it was answered (404, 409). */
+bool conn_negotiate_attach(struct bgw_conn *c, const struct bgw_http_request *r, const struct bgw_claims *claims);
+/* A posted body for a connection of this shard, from whatever shard took the request. */
+void conn_negotiate_posted(struct bgw_conn_host *h, const struct bgw_posted *posted);
+/* The connection is gone: its id with it. */
+void conn_negotiate_closed(struct bgw_conn *c);
+
+/* ---- conn_stream.c: GET /v1/stream ---- */
+void conn_stream_request(struct bgw_conn *c);
+
+/* ---- conn_read.c: balances ---- */
+void conn_read_request(struct bgw_conn *c);
+/* READING ends without an answer: the connection goes. */
+void conn_read_drop(struct bgw_conn *c);
+
+/* ---- conn_open.c ---- */
+/* Where every session begins, when the head of its response is out: quotas, the shard's session, the audit log. The reader goes.
+ * `claims` NULL: it says hello itself. False: it has said goodbye already. */
+bool conn_open_session(struct bgw_conn *c, enum conn_kind kind, const struct bgw_dialect *dialect, const struct bgw_claims *claims);
+/* Last words of a connection that has no session. */
+void conn_open_bye(struct bgw_conn *c, const struct bgw_dialect *dialect, uint16_t code, int64_t retry_ms, const char *reason);
+
 /* ---- conn_door.c ---- */
-/* What an upgrade costs before its token is looked at: the budget, and a place for its client's address. Not to be asked twice. */
+/* What an upgrade, a stream or a negotiation costs before its token is looked at: the budget, and a place for its client's address.
+ * Not to be asked twice: not while key_wait is set. */
 enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_request *r);
+enum conn_token {
+    CONN_TOKEN_OK,    /* claims are to be deinited */
+    CONN_TOKEN_NONE,  /* the request has none */
+    CONN_TOKEN_ENDED, /* answered (401, 400, 403), or the request waits and comes again: touch nothing, return */
+};
+enum conn_token_flag {
+    CONN_TOKEN_TEXT = 1,     /* a refusal as one line of text: a SignalR client shows it to its developer */
+    CONN_TOKEN_CACHED = 2,   /* many requests come with the same token */
+    CONN_TOKEN_REQUIRED = 4, /* none: 401 */
+};
+/* The token of the request's header or query, staff's certificate included. */
+enum conn_token conn_door_token(struct bgw_conn *c, const struct bgw_http_request *r, unsigned flags, struct bgw_claims *claims);
 /* False: a token of staff, and no client certificate. */
 bool conn_door_staff(const struct bgw_conn *c, const struct bgw_claims *claims);
 /* Takes the session's places in the quotas of its subject and tenant. False: there is none; counted. */

@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 
+#define CLOSE_INTERNAL 1011 /* RFC 6455: what the codec answers without memory */
+
 /* ---- the handshake ---- */
 
 static void refuse_with(struct bgw_conn *c, enum bgw_metric counter,
@@ -89,7 +91,7 @@ static void refuse_handshake(struct bgw_conn *c, enum bgw_refusal why)
 /* The last words of a WebSocket that gets no session: a browser cannot see an HTTP status. */
 static void say_bye_at_once(struct bgw_conn *c, uint16_t code, int64_t retry_ms, const char *reason)
 {
-    c->close_code = code;
+    c->close_code = code & 0x1fffu;
     bgw_buf_clear(&c->host->out);
     bgw_dialect_native.bye(&c->host->out, code, retry_ms, reason);
     conn_send(c, bgw_buf_slice(&c->host->out));
@@ -208,8 +210,12 @@ static void send_close(struct bgw_conn *c, uint16_t code)
 
 static void fail(struct bgw_conn *c, uint16_t code)
 {
+    if (code == CLOSE_INTERNAL && c->state == CONN_OPEN) { /* the codec had no memory for the message: come back later */
+        say_bye_at_once(c, 3013, 2000, "over_capacity");
+        return;
+    }
     if (c->state != CONN_CLOSING) {
-        c->close_code = code;
+        c->close_code = code & 0x1fffu;
         send_close(c, code);
     }
     conn_finish(c);
@@ -277,7 +283,7 @@ static void on_close(void *user, uint16_t code, struct bgw_slice reason)
     struct bgw_conn *c = user;
     (void)reason;
     if (c->state == CONN_OPEN) {
-        c->close_code = code == 1005 ? 1000 : code; /* no code is a normal end */
+        c->close_code = (code == 1005 ? 1000 : code) & 0x1fffu; /* no code is a normal end */
         send_close(c, code == 1005 ? 0 : code);
     }
     conn_finish(c);
@@ -357,7 +363,7 @@ void bgw_conn_hang_up(void *arg, void *conn, uint16_t code)
     (void)arg;
     if (c->state == CONN_DONE)
         return;
-    c->close_code = code;
+    c->close_code = code & 0x1fffu;
     c->state = CONN_CLOSING;
     c->stop = true;
     conn_arm(c, c->host->close_ms);

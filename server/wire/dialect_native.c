@@ -176,17 +176,21 @@ static void append_keys(struct bgw_buf *out, const char *name, const struct bgw_
     bgw_buf_append_byte(out, ']');
 }
 
-static void native_state(struct bgw_buf *out, const struct bgw_slice *keys, size_t count,
-                         enum bgw_slot_state state, const char *reason, int64_t lag_ms)
+static void native_state(struct bgw_buf *out, const struct bgw_state_news *news)
 {
     size_t began = frame_begin(out);
-    append_keys(out, "{\"ev\":\"state\",\"keys\":", keys, count);
-    append_member_str(out, ",\"state\":", bgw_slot_state_text(state));
-    if (reason && *reason)
-        append_member_str(out, ",\"reason\":", reason);
-    if (lag_ms >= 0) {
+    bgw_buf_append_str(out, "{\"ev\":\"state\",\"keys\":[");
+    for (size_t i = 0; i < news->count; i++) {
+        if (i)
+            bgw_buf_append_byte(out, ',');
+        bgw_buf_append_json(out, news->entries[i].key);
+    }
+    append_member_str(out, "],\"state\":", bgw_slot_state_text(news->state));
+    if (news->reason && *news->reason)
+        append_member_str(out, ",\"reason\":", news->reason);
+    if (news->lag_ms >= 0) {
         bgw_buf_append_str(out, ",\"lag_ms\":");
-        bgw_buf_append_i64(out, lag_ms);
+        bgw_buf_append_i64(out, news->lag_ms);
     }
     bgw_buf_append_byte(out, '}');
     frame_end(out, began);
@@ -317,7 +321,8 @@ static void native_keepalive(struct bgw_buf *out)
 }
 
 const struct bgw_dialect bgw_dialect_native = {
-    .id = BGW_DIALECT_NATIVE,
+    .encoding = BGW_ENCODING_NATIVE,
+    .marks = true,
     .prepare = native_prepare,
     .updates_begin = native_updates_begin,
     .update = native_update,

@@ -16,6 +16,7 @@ struct bgw_http_reader { /* shard thread only */
     llhttp_t parser;
     struct bgw_http_request request;
     struct http_head head;
+    struct bgw_buf body; /* of a POST */
     const char *fed;     /* the bytes that the library is looking at */
     size_t fed_at;       /* where they will lie in head.head */
     size_t header_bytes; /* so far, without the request line */
@@ -110,9 +111,13 @@ static int on_chunk_extension(llhttp_t *parser, const char *at, size_t len)
 static int on_body(llhttp_t *parser, const char *at, size_t len)
 {
     struct bgw_http_reader *r = reader_of(parser);
-    (void)at;
     r->body_bytes += len;
-    return r->body_bytes > r->limits.body_bytes_max ? refuse(r, BGW_REFUSAL_BODY_TOO_LARGE) : 0;
+    if (r->body_bytes > r->limits.body_bytes_max)
+        return refuse(r, BGW_REFUSAL_BODY_TOO_LARGE);
+    if (r->request.method != BGW_HTTP_POST)
+        return 0;
+    bgw_buf_append(&r->body, bgw_slice_of(at, len));
+    return r->body.failed ? refuse(r, BGW_REFUSAL_INTERNAL) : 0;
 }
 
 static int on_message_complete(llhttp_t *parser)
@@ -144,6 +149,7 @@ struct bgw_http_reader *bgw_http_reader_create(const struct bgw_http_limits *lim
     r->request.reader = r;
     bgw_buf_init(&r->head.head, BGW_HTTP_LINE_MAX + 2 + limits->header_bytes_max);
     bgw_buf_init(&r->head.path, BGW_HTTP_LINE_MAX);
+    bgw_buf_init(&r->body, limits->body_bytes_max);
     return r;
 }
 
@@ -155,6 +161,7 @@ void bgw_http_reader_destroy(struct bgw_http_reader **reader)
         return;
     bgw_buf_deinit(&r->head.head);
     bgw_buf_deinit(&r->head.path);
+    bgw_buf_deinit(&r->body);
     free(r);
 }
 
@@ -166,6 +173,11 @@ const struct bgw_http_request *bgw_http_reader_request(const struct bgw_http_rea
 enum bgw_refusal bgw_http_reader_refusal(const struct bgw_http_reader *reader)
 {
     return reader->refusal;
+}
+
+struct bgw_slice bgw_http_body(const struct bgw_http_request *r)
+{
+    return bgw_buf_slice(&r->reader->body);
 }
 
 const struct http_head *bgw_http_head_of(const struct bgw_http_reader *reader)

@@ -28,6 +28,7 @@ static const struct {
 } statuses[] = {
     {101, BGW_M_HTTP_101, "Switching Protocols"},
     {200, BGW_M_HTTP_200, "OK"},
+    {202, BGW_M_HTTP_202, "Accepted"},
     {204, BGW_M_HTTP_204, "No Content"},
     {304, BGW_M_HTTP_304, "Not Modified"},
     {400, BGW_M_HTTP_400, "Bad Request"},
@@ -36,6 +37,8 @@ static const struct {
     {404, BGW_M_HTTP_404, "Not Found"},
     {405, BGW_M_HTTP_405, "Method Not Allowed"},
     {408, BGW_M_HTTP_408, "Request Timeout"},
+    {409, BGW_M_HTTP_409, "Conflict"},
+    {412, BGW_M_HTTP_412, "Precondition Failed"},
     {413, BGW_M_HTTP_413, "Content Too Large"},
     {414, BGW_M_HTTP_414, "URI Too Long"},
     {417, BGW_M_HTTP_417, "Expectation Failed"},
@@ -117,14 +120,15 @@ void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *
                             struct bgw_now now)
 {
     struct bgw_buf body;
-    bgw_buf_init(&body, 4096);
+    bgw_buf_init(&body, 65536);
     bgw_buf_appendf(
         &body,
         "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":",
         statuses[status_row(p->status)].text, p->status, p->code);
     bgw_buf_append_json(&body, bgw_slice_str(p->detail));
+    bgw_buf_append(&body, p->members);
     bgw_buf_append_str(&body, "}\n");
-    char headers[512] = "Cache-Control: no-store\r\n";
+    char headers[2048] = "Cache-Control: no-store\r\n";
     if (p->headers) {
         BGW_ASSERT(strlen(headers) + strlen(p->headers) < sizeof(headers));
         strcat(headers, p->headers);
@@ -134,7 +138,7 @@ void bgw_http_reply_problem(struct bgw_buf *out, const struct bgw_http_problem *
                                .body = bgw_buf_slice(&body),
                                .headers = headers,
                                .head_only = p->head_only,
-                               .close = true};
+                               .close = !p->keep};
     bgw_http_reply(out, &r, now);
     bgw_buf_deinit(&body);
 }

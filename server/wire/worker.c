@@ -119,6 +119,11 @@ static struct bgw_shard_limits shard_limits(const struct bgw_policy *p)
         .auth_wait_ms = p->auth_ms,
         .keys_per_session_max = p->keys_max,
         .commands_per_s = p->commands_per_s,
+        .heartbeat_ms = p->heartbeat_ms,
+        .silence_ms = p->client_timeout_ms,
+        .greeting_ms = p->greeting_ms,
+        .read_keep_ms = p->read_keep_ms,
+        .reads_kept_max = p->reads_kept_max,
     };
 }
 

@@ -38,7 +38,7 @@ HEADERS = {
     "revocations": "access",
     "url_watch": "read",
     **dict.fromkeys(("audit", "health", "notify"), "ops"),
-    **dict.fromkeys(("http", "quota", "transport", "worker", "ws_codec"), "wire"),
+    **dict.fromkeys(("attachments", "http", "quota", "transport", "worker", "ws_codec"), "wire"),
 }
 
 # library header -> the files that may name it

@@ -134,14 +134,14 @@ static void put_keys(struct bgw_buf *list, const struct bgw_slice *keys, size_t 
         put_item(list, tag, keys[i]);
 }
 
-static void state(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, enum bgw_slot_state s,
-                  const char *reason, int64_t lag_ms)
+static void state(struct bgw_buf *out, const struct bgw_state_news *news)
 {
     struct bgw_buf list;
     bgw_buf_init(&list, 1 << 16);
-    put_keys(&list, keys, count, 'k');
-    struct sim_message m = {.kind = 'S', .state = (uint8_t)s, .number = lag_ms, .list = bgw_buf_slice(&list),
-                            .text = bgw_slice_str(reason ? reason : "")};
+    for (size_t i = 0; i < news->count; i++)
+        put_item(&list, 'k', news->entries[i].key);
+    struct sim_message m = {.kind = 'S', .state = (uint8_t)news->state, .number = news->lag_ms, .list = bgw_buf_slice(&list),
+                            .text = bgw_slice_str(news->reason ? news->reason : "")};
     put_message(out, &m);
     bgw_buf_deinit(&list);
 }
@@ -218,7 +218,7 @@ void sim_mac(const uint8_t key[32], struct bgw_slice bytes, uint8_t out[32])
 }
 
 const struct bgw_dialect sim_dialect = {
-    .id = BGW_DIALECT_SIM, .prepare = prepare, .updates_begin = updates_begin, .update = update,
+    .encoding = BGW_ENCODING_NATIVE, .marks = true, .prepare = prepare, .updates_begin = updates_begin, .update = update,
     .updates_end = updates_end, .state = state, .live = live, .mark = mark, .hello = hello, .sub_reply = sub_reply,
     .ok = ok, .pong = pong, .err = err, .revoked = revoked, .bye = bye, .keepalive = keepalive,
 };

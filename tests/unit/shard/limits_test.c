@@ -247,7 +247,7 @@ TEST(idle_sessions_are_small_and_keep_nothing_they_do_not_need)
     CHECK(!c->session->extra);
     struct sub *sub = BGW_CONTAINER(c->session->clean.next, struct sub, of_session);
     CHECK(!sub->pend);
-    CHECK(!sub->group->first.prepared[BGW_DIALECT_SIM]); /* nobody to share it with */
+    CHECK(!sub->group->first.prepared[BGW_ENCODING_NATIVE]); /* nobody to share it with */
     rig_hang(r, c);
     rig_end(r);
 }

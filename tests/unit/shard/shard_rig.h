@@ -100,15 +100,17 @@ static inline void rig_updates_end(struct bgw_buf *out, size_t began)
     bgw_buf_append_byte(out, '\n');
 }
 
-static inline void rig_state(struct bgw_buf *out, const struct bgw_slice *keys, size_t count,
-                             enum bgw_slot_state state, const char *reason, int64_t lag_ms)
+static inline void rig_state(struct bgw_buf *out, const struct bgw_state_news *news)
 {
-    rig_line(out, "state %s", bgw_slot_state_text(state));
-    if (reason)
-        rig_line(out, " %s", reason);
-    if (lag_ms >= 0)
-        rig_line(out, " %" PRId64, lag_ms);
-    rig_keys(out, keys, count, " ");
+    rig_line(out, "state %s", bgw_slot_state_text(news->state));
+    if (news->reason)
+        rig_line(out, " %s", news->reason);
+    if (news->lag_ms >= 0)
+        rig_line(out, " %" PRId64, news->lag_ms);
+    for (size_t i = 0; i < news->count; i++) {
+        bgw_buf_append_byte(out, ' ');
+        bgw_buf_append(out, news->entries[i].key);
+    }
     bgw_buf_append_byte(out, '\n');
 }
 
@@ -191,7 +193,7 @@ static inline void rig_keepalive(struct bgw_buf *out)
 }
 
 static const struct bgw_dialect rig_dialect = {
-    .id = BGW_DIALECT_SIM, .prepare = rig_prepare, .updates_begin = rig_updates_begin, .update = rig_update,
+    .encoding = BGW_ENCODING_NATIVE, .marks = true, .prepare = rig_prepare, .updates_begin = rig_updates_begin, .update = rig_update,
     .updates_end = rig_updates_end, .state = rig_state, .live = rig_live, .mark = rig_mark, .hello = rig_hello,
     .sub_reply = rig_sub_reply, .ok = rig_ok, .pong = rig_pong, .err = rig_err, .revoked = rig_revoked,
     .bye = rig_bye, .keepalive = rig_keepalive,

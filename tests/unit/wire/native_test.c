@@ -8,6 +8,17 @@
 
 static const struct bgw_dialect *d = &bgw_dialect_native;
 
+static void say_state(struct bgw_buf *out, const struct bgw_slice *keys, size_t count, enum bgw_slot_state state,
+                      const char *reason, int64_t lag_ms)
+{
+    struct bgw_state_entry entries[4] = {0};
+    for (size_t i = 0; i < count; i++)
+        entries[i].key = keys[i];
+    const struct bgw_state_news news = {
+        .entries = entries, .count = count, .state = state, .reason = reason, .lag_ms = lag_ms};
+    d->state(out, &news);
+}
+
 /* The payload of the only frame in the buffer, which must be framed minimally and end with it. */
 static struct bgw_slice payload_at(const struct bgw_buf *b, size_t at, size_t *next)
 {
@@ -144,7 +155,7 @@ TEST(a_message_that_does_not_fit_is_taken_back_whole)
     d->pong(&out, 1);
     size_t before = out.len;
     struct bgw_slice key = BGW_SLICE("a-key-that-is-much-longer-than-what-is-left-in-the-buffer");
-    d->state(&out, &key, 1, BGW_STATE_STALE, "source_lagging", 4000);
+    say_state(&out, &key, 1, BGW_STATE_STALE, "source_lagging", 4000);
     CHECK(out.failed);
     CHECK_EQ_I64(out.len, before);
     bgw_buf_deinit(&out);
@@ -155,12 +166,12 @@ TEST(each_event_has_its_members_in_the_documented_order)
     struct bgw_buf out;
     struct bgw_slice keys[] = {BGW_SLICE("A"), BGW_SLICE("B/USD")};
     bgw_buf_init(&out, 1 << 16);
-    d->state(&out, keys, 2, BGW_STATE_DELAYED, "source_lagging", 4000);
+    say_state(&out, keys, 2, BGW_STATE_DELAYED, "source_lagging", 4000);
     CHECK_EQ_STR(frame(&out),
                  "{\"ev\":\"state\",\"keys\":[\"A\",\"B/"
                  "USD\"],\"state\":\"delayed\",\"reason\":\"source_lagging\",\"lag_ms\":4000}");
     bgw_buf_clear(&out);
-    d->state(&out, keys, 1, BGW_STATE_FRESH, NULL, -1);
+    say_state(&out, keys, 1, BGW_STATE_FRESH, NULL, -1);
     CHECK_EQ_STR(frame(&out), "{\"ev\":\"state\",\"keys\":[\"A\"],\"state\":\"fresh\"}");
     bgw_buf_clear(&out);
     d->live(&out, 1);
