@@ -183,7 +183,7 @@ suite_conformance() {
 
 suite_integration() {
     local status=0 out=$LOGS/integration.out
-    if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ]; then
+    if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ] || [ ! -e "$(signalr_clients)/.done" ]; then
         echo "a download failed; its log is in $LOGS"
         return 1
     fi
@@ -206,7 +206,7 @@ integration_tests() {
     local marks=$1
     shift
     BGW_BIN=$TOP/build/asan/bin/bgw BGW_RELEASE_BIN=$TOP/build/release/bin/bgw \
-    BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) \
+    BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) SIGNALR_CLIENTS=$(signalr_clients) \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         box "$(venv)/bin/python" -m pytest tests/integration -q -rfEs --durations=10 -m "$marks" "$@"
 }
@@ -217,7 +217,10 @@ integration_tests() {
 venv_of() { echo "$KEEP/$2-$( (echo "$SYSTEM"; cat "$TOP/$1") | sha256sum | cut -c1-12)"; }
 venv() { venv_of tests/integration/requirements.txt venv; }
 conformance_venv() { venv_of tests/conformance/requirements.txt kosoku; }
-jose() { echo "$KEEP/jose-$( (echo "$SYSTEM"; cat "$TOP/tests/tokens/package-lock.json" "$TOP/tests/tokens/package.json") | sha256sum | cut -c1-12)"; }
+# npm_of DIRECTORY PREFIX
+npm_of() { echo "$KEEP/$2-$( (echo "$SYSTEM"; cat "$TOP/$1/package-lock.json" "$TOP/$1/package.json") | sha256sum | cut -c1-12)"; }
+jose() { npm_of tests/tokens jose; }
+signalr_clients() { npm_of tests/signalr signalr; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
 
 # make_venv STEP DIRECTORY REQUIREMENTS
@@ -248,19 +251,18 @@ fetch_for_integration() {
             mvn -B -ntp -f tests/run/kafka-pom.xml "-Dmaven.repo.local=$2/m2" \
                 dependency:copy-dependencies "-DoutputDirectory=$1"
             touch "$1/.done"' sh "$dir" "$KEEP"
+        npm_packages signalr "$(signalr_clients)" tests/signalr
     ) 7>"$KEEP/fetch.lock"
 }
 
+# npm_packages STEP DIRECTORY SOURCE
 # shellcheck disable=SC2016 # expanded by the shell in the box
-fetch_for_tokens() {
-    local dir
-    (
-        flock 7
-        dir=$(jose)
-        [ -e "$dir/.done" ] || step jose box sh -ec '
-            rm -rf "$1" && mkdir -p "$1"
-            cp tests/tokens/package.json tests/tokens/package-lock.json tests/tokens/.npmrc "$1/"
-            cd "$1" && npm ci --ignore-scripts --no-audit --no-fund
-            touch .done' sh "$dir"
-    ) 7>"$KEEP/fetch.lock"
+npm_packages() {
+    [ -e "$2/.done" ] || step "$1" box sh -ec '
+        rm -rf "$1" && mkdir -p "$1"
+        cp "$2/package.json" "$2/package-lock.json" "$2/.npmrc" "$1/"
+        cd "$1" && npm ci --ignore-scripts --no-audit --no-fund
+        touch .done' sh "$2" "$3"
 }
+
+fetch_for_tokens() { (flock 7; npm_packages jose "$(jose)" tests/tokens) 7>"$KEEP/fetch.lock"; }
