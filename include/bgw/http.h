@@ -91,6 +91,14 @@ BGW_MUST_CHECK enum bgw_status bgw_http_unescape(struct bgw_slice in, char *out,
 /* One query parameter, decoded. BGW_NOT_FOUND, BGW_DUPLICATE, BGW_BAD_ENCODING, BGW_TOO_LARGE. */
 BGW_MUST_CHECK enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out,
                                               size_t cap, size_t *len);
+/* Walks the parameters of one name that may stand several times; `at` starts at zero. BGW_NOT_FOUND: no more of them. After
+ * BGW_BAD_ENCODING and BGW_TOO_LARGE, which are of one of them, the walk may go on. */
+struct bgw_http_params {
+    struct bgw_slice query;
+    const char *name;
+    size_t at;
+};
+BGW_MUST_CHECK enum bgw_status bgw_http_query_next(struct bgw_http_params *p, char *out, size_t cap, size_t *len);
 bool bgw_http_query_has(struct bgw_slice query, const char *name); /* with or without a value */
 
 /* ---- responses ---- */

@@ -169,6 +169,16 @@ enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *o
     return seen ? bgw_http_unescape(found, out, cap, len) : BGW_NOT_FOUND;
 }
 
+enum bgw_status bgw_http_query_next(struct bgw_http_params *p, char *out, size_t cap, size_t *len)
+{
+    struct bgw_slice raw_name, raw;
+    while (query_next(p->query, &p->at, &raw_name, &raw)) {
+        if (name_is(raw_name, p->name))
+            return bgw_http_unescape(raw, out, cap, len);
+    }
+    return BGW_NOT_FOUND;
+}
+
 bool bgw_http_query_has(struct bgw_slice query, const char *name)
 {
     struct bgw_slice raw_name, raw;

@@ -433,6 +433,23 @@ TEST(the_query_is_decoded_strictly)
     CHECK(bgw_http_query(BGW_SLICE("a"), "a", out, sizeof(out), &len) == BGW_OK && len == 0);
 }
 
+TEST(parameters_of_one_name_come_one_after_the_other)
+{
+    struct bgw_http_params p = {.query = BGW_SLICE("a=1&b=9&%61=%32&a&a=%zz&a=12345&aa=3&a=4"), .name = "a"};
+    char out[4];
+    size_t len = 9;
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_OK && len == 1 && out[0] == '1');
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_OK && len == 1 && out[0] == '2');
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_OK && len == 0);
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_BAD_ENCODING);
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_TOO_LARGE);
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_OK && len == 1 && out[0] == '4');
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_NOT_FOUND);
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_NOT_FOUND);
+    p = (struct bgw_http_params){.name = "a"};
+    CHECK(bgw_http_query_next(&p, out, sizeof(out), &len) == BGW_NOT_FOUND);
+}
+
 TEST(a_refusal_is_a_whole_response_that_ends_the_connection)
 {
     struct bgw_buf out;
