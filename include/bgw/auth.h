@@ -54,6 +54,7 @@ bool bgw_auth_has_keys(const struct bgw_auth *auth, struct bgw_now now); /* coul
  * whose it is, for the audit log. Revoked tokens are BGW_AUTH_REVOKED. Counts bgw_auth_total{result}. */
 enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_slice token, struct bgw_now now,
                                      struct bgw_claims *claims);
+const struct bgw_revocations *bgw_auth_revocations(const struct bgw_auth *auth); /* those of its configuration; NULL: none */
 const char *bgw_auth_code(enum bgw_auth_result r);     /* "bad_signature" */
 const char *bgw_auth_sentence(enum bgw_auth_result r); /* for people */
 

@@ -57,6 +57,8 @@ struct bgw_feed {
     /* The object `d` of native frames, amounts as strings; txnId and deltaMinor only if `single`.
      */
     void (*encode_native)(const struct bgw_blob *value, bool single, struct bgw_buf *out);
+    /* The members of a REST body that the value speaks of, from `"currency":` on, without braces; amounts as numbers. */
+    void (*encode_rest)(const struct bgw_blob *value, struct bgw_buf *out);
     struct bgw_slice (*raw)(const struct bgw_blob *value); /* the record's own bytes */
     /* Makes a value from an origin's or a cache's body: the reads issue uses it. May be NULL. */
 };

@@ -7,6 +7,7 @@
  */
 #include "bgw/auth.h"
 
+#include "auth_private.h"
 #include "claims.h"
 #include "configured.h"
 #include "crypto.h"
@@ -139,6 +140,18 @@ bool bgw_auth_has_keys(const struct bgw_auth *auth, struct bgw_now now)
     bool any = (hold.configured && hold.configured->count) || hold.fetched;
     bgw_key_hold_release(&hold);
     return any;
+}
+
+struct bgw_auth_moment bgw_auth_moment(const struct bgw_auth *auth, struct bgw_now now)
+{
+    struct bgw_auth_moment m;
+    m.generation = bgw_key_ring_generation(auth->ring, now, &m.fetched);
+    return m;
+}
+
+const struct bgw_revocations *bgw_auth_revocations(const struct bgw_auth *auth)
+{
+    return auth->revocations;
 }
 
 /* ---- tokens come ---- */

@@ -26,6 +26,7 @@ void bgw_key_ring_configure(struct bgw_key_ring *ring, struct bgw_key_set *set)
     pthread_mutex_lock(&ring->lock);
     struct bgw_key_set *old = ring->configured;
     ring->configured = set;
+    ring->generation++;
     pthread_mutex_unlock(&ring->lock);
     bgw_keys_release(old);
 }
@@ -35,6 +36,7 @@ void bgw_key_ring_fetched(struct bgw_key_ring *ring, struct bgw_key_set *set, ui
     pthread_mutex_lock(&ring->lock);
     struct bgw_key_set *old = ring->fetched;
     ring->fetched = set;
+    ring->generation++;
     ring->fetched_hash = hash;
     ring->fetched_ms = now.mono_ms;
     pthread_mutex_unlock(&ring->lock);
@@ -51,15 +53,30 @@ bool bgw_key_ring_renew(struct bgw_key_ring *ring, uint64_t hash, struct bgw_now
     return same;
 }
 
+/* Under the lock. */
+static bool young(const struct bgw_key_ring *ring, struct bgw_now now)
+{
+    return ring->max_age_ms <= 0 || now.mono_ms - ring->fetched_ms <= ring->max_age_ms;
+}
+
 struct bgw_key_hold bgw_key_ring_hold(struct bgw_key_ring *ring, struct bgw_now now)
 {
     struct bgw_key_hold hold = {NULL, NULL};
     pthread_mutex_lock(&ring->lock);
     hold.configured = bgw_keys_acquire(ring->configured);
-    if (ring->max_age_ms <= 0 || now.mono_ms - ring->fetched_ms <= ring->max_age_ms)
+    if (young(ring, now))
         hold.fetched = bgw_keys_acquire(ring->fetched);
     pthread_mutex_unlock(&ring->lock);
     return hold;
+}
+
+uint64_t bgw_key_ring_generation(struct bgw_key_ring *ring, struct bgw_now now, bool *fetched)
+{
+    pthread_mutex_lock(&ring->lock);
+    uint64_t generation = ring->generation;
+    *fetched = ring->fetched && young(ring, now);
+    pthread_mutex_unlock(&ring->lock);
+    return generation;
 }
 
 void bgw_key_hold_release(struct bgw_key_hold *hold)

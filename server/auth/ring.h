@@ -18,6 +18,7 @@ struct bgw_key_ring { /* any thread: everything behind the lock, for the length 
     uint64_t fetched_hash; /* of the document's bytes */
     int64_t fetched_ms;    /* when it came, or came again; monotonic */
     int64_t max_age_ms;    /* 0: no limit */
+    uint64_t generation;   /* rises with every set that takes another's place */
 };
 
 /* What one verification holds, so that newer keys free nothing under it. */
@@ -34,6 +35,8 @@ void bgw_key_ring_fetched(struct bgw_key_ring *ring, struct bgw_key_set *set, ui
 /* The same document came again: the keys that are there are as good as new. False: it is another one. */
 bool bgw_key_ring_renew(struct bgw_key_ring *ring, uint64_t hash, struct bgw_now now);
 struct bgw_key_hold bgw_key_ring_hold(struct bgw_key_ring *ring, struct bgw_now now);
+/* The generation, and whether `fetched` would be held now. */
+uint64_t bgw_key_ring_generation(struct bgw_key_ring *ring, struct bgw_now now, bool *fetched);
 void bgw_key_hold_release(struct bgw_key_hold *hold);
 
 #endif

@@ -22,6 +22,7 @@ struct balance_value {
 };
 
 void balance_encode_native(const struct bgw_blob *value, bool single, struct bgw_buf *out);
+void balance_encode_rest(const struct bgw_blob *value, struct bgw_buf *out);
 struct bgw_slice balance_raw(const struct bgw_blob *value);
 enum bgw_reject balance_decode(const struct bgw_feed *feed, const struct bgw_record *record,
                                struct bgw_decoded *out);

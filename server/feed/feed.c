@@ -2,8 +2,8 @@
 /*
  * feed: the table of feeds; today its one row is `balance`. Hides the row's constants and how a
  * balance is shown. Filled in before threads start, then read by any. Invariant: what encode_native
- * writes is an object of the native dialect, with amounts as strings, and nothing that was not in
- * the record but `pendingMinor` 0.
+ * writes is an object of the native dialect, with amounts as strings, what encode_rest writes has
+ * them as exact numbers, and neither says anything that was not in the record but `pendingMinor` 0.
  */
 #include "bgw/feed.h"
 
@@ -79,6 +79,27 @@ void balance_encode_native(const struct bgw_blob *value, bool single, struct bgw
     bgw_buf_append_byte(out, '}');
 }
 
+/* One superset for every reader: each of them looks for the same integer under a name of its own. */
+void balance_encode_rest(const struct bgw_blob *value, struct bgw_buf *out)
+{
+    static const char *const names[] = {"\",\"balance\":", ",\"minor\":", ",\"availableMinor\":", ",\"balanceMinor\":"};
+    struct balance_value v = header_of(value);
+    char currency[BGW_PART_MAX];
+    bgw_buf_append_str(out, "\"currency\":\"");
+    bgw_buf_append(out, bgw_slice_of(currency, bgw_part_text(v.currency, currency)));
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        bgw_buf_append_str(out, names[i]);
+        bgw_buf_append_i64(out, v.minor);
+    }
+    bgw_buf_append_str(out, ",\"pendingMinor\":");
+    bgw_buf_append_i64(out, v.pending_minor);
+    bgw_buf_append_str(out, ",\"ts\":");
+    if (v.has_ts)
+        bgw_buf_append_i64(out, v.ts_ms);
+    else
+        bgw_buf_append_str(out, "null");
+}
+
 void bgw_feed_balance_init(struct bgw_feed *feed, struct bgw_slice default_tenant,
                            bgw_part default_part)
 {
@@ -98,6 +119,7 @@ void bgw_feed_balance_init(struct bgw_feed *feed, struct bgw_slice default_tenan
         .part_valid = balance_part_valid,
         .decode = balance_decode,
         .encode_native = balance_encode_native,
+        .encode_rest = balance_encode_rest,
         .raw = balance_raw,
     };
 }

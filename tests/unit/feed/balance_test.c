@@ -47,6 +47,16 @@ static void check_native(bool single, const char *want)
     bgw_buf_deinit(&b);
 }
 
+static void check_rest(const char *want)
+{
+    struct bgw_buf b;
+    bgw_buf_init(&b, 4096);
+    feed.encode_rest(out.value, &b);
+    CHECK(!b.failed);
+    CHECK_SLICE(bgw_buf_slice(&b), want);
+    bgw_buf_deinit(&b);
+}
+
 static void drop(void)
 {
     bgw_blob_release(out.value);
@@ -331,4 +341,17 @@ TEST(tenants_are_1_to_50_letters_digits_underscores_and_dashes)
     CHECK(!bgw_tenant_valid(bgw_slice_of(text, 0)));
     CHECK(bgw_tenant_valid(BGW_SLICE("Aa0_-")));
     CHECK(!bgw_tenant_valid(BGW_SLICE("a:b")));
+}
+
+TEST(rest_body_says_the_same_integer_under_every_readers_name)
+{
+    CHECK(decode_text("A", "{\"accountId\":\"A\",\"minor\":9007199254740993,\"currency\":\"USD\"}") == BGW_REJECT_NONE);
+    check_rest("\"currency\":\"USD\",\"balance\":9007199254740993,\"minor\":9007199254740993,"
+               "\"availableMinor\":9007199254740993,\"balanceMinor\":9007199254740993,\"pendingMinor\":0,\"ts\":null");
+    drop();
+    CHECK(decode_text("A", "{\"accountId\":\"A\",\"minor\":-9223372036854775808,\"pendingMinor\":-7,\"ts\":0}") ==
+          BGW_REJECT_NONE);
+    check_rest("\"currency\":\"NGN\",\"balance\":-9223372036854775808,\"minor\":-9223372036854775808,"
+               "\"availableMinor\":-9223372036854775808,\"balanceMinor\":-9223372036854775808,\"pendingMinor\":-7,\"ts\":0");
+    drop();
 }
