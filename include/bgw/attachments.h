@@ -28,8 +28,8 @@ struct bgw_attachment {
     enum bgw_attachment_kind kind;
     uint8_t shard;
     struct bgw_attachment_holder holder;
-    int64_t token_ends_ms; /* wall clock: from then on the token itself is refused */
-    void *conn;            /* the shard's own; looked at on its thread alone */
+    int64_t token_ends_ms; /* on the monotonic clock: from then on the token itself is refused */
+    void *conn;            /* the shard's own; looked at on its thread alone. Has one id at a time */
 };
 
 /* one posted body on its way; fixed-size, crosses threads */
@@ -41,27 +41,31 @@ struct bgw_posted {
 enum bgw_attach_result {
     BGW_ATTACH_OK,
     BGW_ATTACH_USED,      /* it was, and its connection is gone: nobody may have it again */
-    BGW_ATTACH_IN_USE,    /* by a live WebSocket */
-    BGW_ATTACH_TRANSPORT, /* by a live connection of another transport */
+    BGW_ATTACH_IN_USE,    /* take: by a live connection of that kind; post: by a WebSocket */
+    BGW_ATTACH_TRANSPORT, /* take: by a live connection of another kind */
     BGW_ATTACH_FULL,      /* no room or no memory */
     BGW_ATTACH_UNKNOWN,   /* post: nobody here has it */
     BGW_ATTACH_OTHER,     /* post: of another subject or tenant */
     BGW_ATTACH_BUSY,      /* post: as many bodies wait for that shard as may */
 };
 
-/* `entries_max`: used ids are forgotten when their tokens have ended; beyond it a newcomer is BGW_ATTACH_FULL. */
+/* `entries_max`: ids in use or used up; beyond it a newcomer is BGW_ATTACH_FULL. What is forgotten when its token has ended: ids
+ * that were used up, and WebSockets, of which nobody asks then. Streams are known as long as they live. */
 BGW_MUST_CHECK enum bgw_status bgw_attachments_create(struct bgw_attachments **out, size_t entries_max);
 void bgw_attachments_destroy(struct bgw_attachments **a);
-/* Where bodies for a shard go (items: struct bgw_posted); NULL: nowhere any more. */
+/* Where bodies for a shard go (items: struct bgw_posted); NULL: nowhere any more, from this call's return on. */
 void bgw_attachments_set_mailbox(struct bgw_attachments *a, uint8_t shard, struct bgw_mailbox *mailbox);
 
-enum bgw_attach_result bgw_attachments_take(struct bgw_attachments *a, const struct bgw_attachment *what, int64_t wall_ms);
-/* Its connection is gone; the id is remembered as used until its token ends. Unknown ids are ignored. */
-void bgw_attachments_close(struct bgw_attachments *a, const uint8_t id[BGW_ATTACHMENT_ID_LEN], int64_t wall_ms);
-/* Hands a body to the shard of a live stream: takes the reference on BGW_ATTACH_OK. IN_USE: it is a WebSocket. */
+/* Forgets some of those whose time is over. take and close do it too; this is for a process where nobody comes or goes. */
+void bgw_attachments_purge(struct bgw_attachments *a, int64_t mono_ms);
+enum bgw_attach_result bgw_attachments_take(struct bgw_attachments *a, const struct bgw_attachment *what, int64_t mono_ms);
+/* That connection is gone; its id is remembered as used until its token ends. One without an id is ignored. */
+void bgw_attachments_close(struct bgw_attachments *a, const void *conn, int64_t mono_ms);
+/* Hands a body to the shard of a live stream: takes the reference on BGW_ATTACH_OK alone. */
 enum bgw_attach_result bgw_attachments_post(struct bgw_attachments *a, const uint8_t id[BGW_ATTACHMENT_ID_LEN],
                                             const struct bgw_attachment_holder *holder, struct bgw_blob *body);
-/* The conn of a live attachment of this shard; NULL: gone. That shard's thread. */
+/* The conn of a live stream of this shard; NULL: gone. That shard's thread. */
 void *bgw_attachments_conn(struct bgw_attachments *a, uint8_t shard, const uint8_t id[BGW_ATTACHMENT_ID_LEN]);
+size_t bgw_attachments_count(struct bgw_attachments *a); /* entries, those used up included */
 
 #endif

@@ -88,7 +88,7 @@ bool bgw_slice_eq_nocase(struct bgw_slice a, struct bgw_slice b); /* ASCII */
 /* Strict percent-decoding, '+' is itself. BGW_BAD_ENCODING (also for %00), BGW_TOO_LARGE. */
 BGW_MUST_CHECK enum bgw_status bgw_http_unescape(struct bgw_slice in, char *out, size_t cap,
                                                  size_t *len);
-/* One query parameter, decoded. BGW_NOT_FOUND, BGW_DUPLICATE, BGW_BAD_ENCODING, BGW_TOO_LARGE. */
+/* One query parameter, decoded; names in any case. BGW_NOT_FOUND, BGW_DUPLICATE, BGW_BAD_ENCODING, BGW_TOO_LARGE. */
 BGW_MUST_CHECK enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out,
                                               size_t cap, size_t *len);
 /* Walks the parameters of one name that may stand several times; `at` starts at zero. BGW_NOT_FOUND: no more of them. After

@@ -142,14 +142,14 @@ static bool query_next(struct bgw_slice query, size_t *at, struct bgw_slice *nam
     return true;
 }
 
-/* A name may be written with escapes: it is compared decoded, or a second reader would see another
- * name. */
+/* A name may be written with escapes, and by SignalR clients in any case: it is compared decoded, or a second reader would see
+ * another name. */
 static bool name_is(struct bgw_slice raw, const char *name)
 {
     char decoded[64];
     size_t len;
     return bgw_http_unescape(raw, decoded, sizeof(decoded), &len) == BGW_OK &&
-           bgw_slice_eq(bgw_slice_of(decoded, len), bgw_slice_str(name));
+           bgw_slice_eq_nocase(bgw_slice_of(decoded, len), bgw_slice_str(name));
 }
 
 enum bgw_status bgw_http_query(struct bgw_slice query, const char *name, char *out, size_t cap,
