@@ -145,19 +145,32 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
     bgw_list_init(&n->clean);
     bgw_list_init(&n->dirty);
     bgw_list_push_back(&s->all, &n->of_shard);
-    n->seen_tick = tick_of(s, s->now.mono_ms);
+    n->seen_tick = n->pinged_tick = tick_of(s, s->now.mono_ms);
     deadlines_init(n);
     bgw_metric_add(BGW_M_SESSIONS, 1);
     *out = n;
-    if (claims && admit(n, revoke_ask(n, claims)))
+    if (claims && admit(n, revoke_ask(n, claims)) && !dialect->greeting)
         say_hello(n, (struct bgw_slice){NULL, 0});
     return BGW_OK;
+}
+
+/* Who has said bye meanwhile has said it in the words of the greeting. */
+void bgw_session_settle(struct bgw_shard *s, struct bgw_session *n, const struct bgw_dialect *dialect)
+{
+    (void)s;
+    BGW_ASSERT(n->dialect->greeting && !dialect->greeting && dialect->encoding < BGW_ENCODING_COUNT);
+    n->dialect = dialect;
+    if (n->bye_code || n->flags & SESSION_HUNG)
+        return;
+    deadlines_settle(n);
+    if (n->flags & SESSION_AUTHENTICATED)
+        say_hello(n, (struct bgw_slice){NULL, 0});
 }
 
 /* The token that was accepted is evidence still: it is handed back rather than an emptier one. */
 static void greet(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice resume)
 {
-    bool accepted = resume.len && resume_present(s, n, resume);
+    bool accepted = resume.len && !n->dialect->blind && resume_present(s, n, resume);
     say_hello(n, accepted ? resume : (struct bgw_slice){NULL, 0});
 }
 
@@ -187,6 +200,7 @@ void bgw_session_hello(struct bgw_shard *s, struct bgw_session *n, const struct 
     bgw_shard_set_now(s, now);
     if (n->bye_code || n->flags & SESSION_HUNG)
         return;
+    BGW_ASSERT(!n->dialect->greeting);
     if (n->flags & SESSION_HELLO_SAID) {
         bgw_session_err(s, n, false, 0, "hello_twice",
                         "hello was said already: use auth for a new token", true);

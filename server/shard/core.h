@@ -2,7 +2,7 @@
 /*
  * core: what the files of shard/ share, and nobody else. One shard thread only, all of it.
  *
- *   group   a key of a tenant, with its slots and its subscribers; exists while somebody subscribes
+ *   group   a key of a tenant, with its slots and its subscribers; exists while somebody subscribes, reads or has just read
  *   slot    this shard's copy of what the hub says of one part of the key
  *   sub     one session's interest in one group: the whole key, named parts, or both
  *   cell    what one session was last told of one slot; pending = slot's count - cell's count
@@ -39,6 +39,7 @@
 #define BYE_BYTES 1024u         /* room behind a full control lane for the last words */
 
 struct group;
+struct kept;
 struct sub;
 struct ticket;
 
@@ -72,6 +73,7 @@ struct slot {
 struct group {
     struct bgw_list subs;
     struct group *post_next; /* while queued for the hub */
+    struct kept *kept;       /* while somebody reads it or has read it lately; NULL: nobody */
     struct tenant *tenant;
     union {
         char here[24];
@@ -136,7 +138,7 @@ struct presented {
     struct presented *next;   /* of the sub */
     struct sub *sub;
     bgw_part part;            /* 0: the default part, or the only one with a value; PART_ANY */
-    bool labelled;            /* waited too long: told as delayed meanwhile */
+    bool labelled;            /* waited too long: told as delayed meanwhile; of a blind client's nothing is withheld any more */
     struct bgw_version version;
     uint64_t ticket;          /* the barrier that settles it; 0: not waiting */
     int64_t label_ms;
@@ -185,6 +187,7 @@ enum session_flag {
     SESSION_RESUMED = 128, /* a resume token was accepted, and no mark has been sent since */
     SESSION_PARTLY = 256,  /* accounts were taken back from its subject: each key is asked about */
     SESSION_SLOWED = 512,  /* told to slow down, and its budget has not recovered since */
+    SESSION_PINGS = 1024,  /* the client has shown that it pings: its silence is its end */
 };
 
 /* what a session has only while it needs it */
@@ -220,8 +223,9 @@ struct bgw_session {
     uint64_t conn_id, digest;
     uint32_t key_count;       /* keys subscribed to */
     uint32_t presented_count, withheld; /* of them waiting: their values are held back */
-    uint32_t seen_tick, pinged_tick, blocked_tick;
-    uint32_t mark_tick;       /* next mark; before authentication: its deadline */
+    uint32_t seen_tick, blocked_tick;
+    uint32_t pinged_tick;     /* the last ping; of those who have a heartbeat: the last word */
+    uint32_t mark_tick;       /* next mark; before authentication, and while it is a greeting: its deadline */
     uint32_t budget_spent;    /* commands, in thousandths, that time has not given back yet */
     uint32_t budget_tick;
     uint32_t judged;          /* the revocations that were looked through for it: the low bits of their generation */
@@ -238,6 +242,15 @@ struct state_item {
     const struct cell *cell;
     int64_t lag_ms;
     uint8_t state, reason;
+};
+
+/* questions that are answered once, and the groups that are watched for them */
+struct reads {
+    struct bgw_pool waiting, kept;
+    struct bgw_list idle;          /* kept groups that nobody waits for: the one that goes first is the first */
+    size_t idle_count;
+    struct bgw_list gaps, proofs;  /* reads that wait for a hub_seq, for a barrier, in their order */
+    struct bgw_list due;           /* to be looked at */
 };
 
 /* counted during a turn, published at its end */
@@ -260,6 +273,8 @@ struct bgw_shard {
     struct group *post_first, *post_last;
     uint64_t barrier_asked, barrier_posted, barrier_done;
     bool barrier_refresh;
+    bool post_behind; /* the hub's mailbox was full at the last try */
+    struct reads reads;
     struct bgw_list unlabelled, labelled; /* presented versions that wait; the first in order of label_ms */
     uint64_t hub_seq, epoch, conn_next;
     int64_t window_ms, window_until_ms, flushed_ms;
@@ -304,6 +319,10 @@ static inline struct bgw_slice group_key(const struct group *g)
 struct group *group_find(const struct bgw_shard *s, uint8_t feed, const struct tenant *tenant, struct bgw_slice key);
 struct group *group_create(struct bgw_shard *s, uint8_t feed, struct tenant *tenant, struct bgw_slice key, bgw_part part);
 struct group *group_of_ref(const struct bgw_shard *s, uint64_t ref);
+static inline bool group_needed(const struct group *g)
+{
+    return g->sub_count > 0 || g->kept;
+}
 struct slot *group_slot(struct group *g, bgw_part part);
 struct slot *group_add_slot(struct group *g, bgw_part part); /* for slot_add alone */
 void group_want(struct bgw_shard *s, struct group *g, struct slot *slot); /* the hub is to be asked, if it has not been */
@@ -360,20 +379,28 @@ void ticket_start(struct bgw_shard *s, struct ticket *t); /* replies now, or kee
 void ticket_slot_heard(struct slot *slot);
 void tickets_reply(struct bgw_shard *s, struct bgw_session *n);
 void tickets_settle(struct bgw_shard *s, struct sub *sub); /* after encoding it */
-void tickets_say_live(struct bgw_shard *s, struct bgw_session *n, struct bgw_buf *out);
+bool tickets_say_live(struct bgw_shard *s, struct bgw_session *n, struct bgw_buf *out); /* true: something was said */
 void waiter_attach(struct waiter *w, struct pend *p, struct sub *sub);
 void waiters_detach(struct sub *sub, bgw_part part, bool all); /* what they wait for is gone */
 void tickets_free(struct bgw_session *n);
 bool tickets_held(const struct bgw_session *n);
 
 /* ---- presented.c ---- */
+
+/* what may be said of a cell, because of what its client may have seen elsewhere */
+enum hold {
+    HOLD_NOTHING, /* all of it */
+    HOLD_LABEL,   /* all of it, but it is delayed at least: nothing proves it yet */
+    HOLD_VALUE,   /* that it is delayed; not the value */
+    HOLD_ALL,     /* not a word */
+};
 bool presented_add(struct bgw_shard *s, struct sub *sub, const struct bgw_since *since);
 bool presented_add_unknown(struct bgw_shard *s, struct sub *sub); /* PART_ANY; its barrier is asked for at once */
 struct presented *presented_unknown(const struct sub *sub);
 bool presented_proved(const struct bgw_shard *s, const struct presented *p);
 bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part part);
 struct presented *presented_of(const struct sub *sub, const struct cell *c);
-bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, struct presented *p);
+enum hold presented_hold(struct bgw_shard *s, struct sub *sub, struct cell *c); /* judges it: what is settled goes */
 void presented_free_all(struct bgw_shard *s, struct sub *sub);
 void presented_free_aimless(struct sub *sub); /* those that speak of no cell any more */
 void presented_free_part(struct bgw_shard *s, struct sub *sub, bgw_part part);
@@ -401,6 +428,7 @@ struct writing {
 /* Says what there is to say of the sub's cells. False: the write is full, the sub has to come again. */
 bool encode_sub(struct writing *w, struct sub *sub);
 void encode_end_updates(struct writing *w);
+void encode_id(struct writing *w); /* the stream can be continued from here */
 bool encode_full(const struct writing *w);
 bool cell_quiet(struct bgw_shard *s, struct sub *sub, struct cell *c); /* nothing is left to say of it now */
 
@@ -450,12 +478,21 @@ int64_t revoke_tick(struct bgw_shard *s); /* ms until sessions want to be looked
 /* ---- news.c ---- */
 void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e); /* takes the value */
 
+/* ---- read.c ---- */
+void reads_init(struct bgw_shard *s);
+void reads_deinit(struct bgw_shard *s);
+void reads_limits_changed(struct bgw_shard *s);
+void reads_news(struct bgw_shard *s, const struct group *g); /* of a group that is kept: the hub has said something */
+void reads_advanced(struct bgw_shard *s); /* hub_seq or barrier_done may have moved; answers what can be answered */
+int64_t reads_tick(struct bgw_shard *s);  /* ms until the next watch of a read ends, INT64_MAX never */
+
 /* ---- deadlines.c ---- */
 void deadlines_init(struct bgw_session *n);
 void deadlines_start(struct bgw_session *n);  /* it is authenticated now: from here on marks and expiry */
 void deadlines_expiry(struct bgw_session *n); /* its token has changed */
 void deadlines_by(struct bgw_session *n, int64_t due_ms); /* the timer fires at that time at the latest */
-void deadlines_changed(struct bgw_session *n, int64_t auth_later_ms); /* the limits have */
+void deadlines_changed(struct bgw_session *n, const struct bgw_shard_limits *before); /* the limits have */
+void deadlines_settle(struct bgw_session *n); /* it is no greeting any more */
 
 /* ---- shard.c ---- */
 void shard_publish(struct bgw_shard *s); /* the tally, into the metrics */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deadlines: one timer a session for all that time does to it: authentication, ping and pong,
- * marks, expiry, stalled writes, budgets. Hides which of them comes next. Shard thread only.
+ * deadlines: one timer a session for all that time does to it: greeting and authentication, ping
+ * and pong, heartbeat, silence, marks, expiry, stalled writes, budgets. Hides which of them comes next. Shard thread only.
  * Invariant: the timer fires no later than the earliest deadline; a deadline that moved away costs
  * one idle firing instead of a re-arm for each delivery.
  */
@@ -27,25 +27,52 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static bool wants_marks(const struct bgw_session *n)
+{
+    return n->dialect->marks && n->shard->config.mark_ms;
+}
+
+/* It has not said yet who it is, or how it speaks: mark_tick is the end of that. */
+static bool is_arriving(const struct bgw_session *n)
+{
+    return n->dialect->greeting || !(n->flags & SESSION_AUTHENTICATED);
+}
+
+static int64_t arrival_ms(const struct bgw_session *n, const struct bgw_shard_limits *limits)
+{
+    return n->dialect->greeting ? limits->greeting_ms : limits->auth_wait_ms;
+}
+
+/* Until it has to hear something, or to say something. */
+static int64_t word_due(const struct bgw_session *n)
+{
+    const struct bgw_shard_limits *limits = &n->shard->config.limits;
+    int64_t due = INT64_MAX;
+    if (n->flags & SESSION_PINGS && limits->silence_ms)
+        due = due_of(n, n->seen_tick, limits->silence_ms);
+    if (n->flags & SESSION_PING_DUE)
+        return due;
+    if (n->dialect->heartbeat)
+        return limits->heartbeat_ms ? earlier(due, due_of(n, n->pinged_tick, limits->heartbeat_ms)) : due;
+    if (n->flags & SESSION_PING_OUT)
+        return earlier(due, due_of(n, n->pinged_tick, limits->pong_wait_ms));
+    return limits->ping_ms ? earlier(due, due_of(n, n->seen_tick, limits->ping_ms)) : due;
+}
+
 static int64_t next_due(const struct bgw_session *n)
 {
-    const struct bgw_shard_config *config = &n->shard->config;
     int64_t due = INT64_MAX;
     if (n->flags & SESSION_BLOCKED)
-        due = earlier(due, due_of(n, n->blocked_tick, config->limits.stall_ms));
+        due = earlier(due, due_of(n, n->blocked_tick, n->shard->config.limits.stall_ms));
     if (n->bye_code)
         return due;
-    if (!(n->flags & SESSION_AUTHENTICATED))
-        due = earlier(due, due_of(n, n->mark_tick, 0));
-    else if (config->mark_ms)
+    if (is_arriving(n) || wants_marks(n))
         due = earlier(due, due_of(n, n->mark_tick, 0));
     if (n->flags & SESSION_AUTHENTICATED && !BGW_BUG("expiry_only_at_subscribe"))
         due = earlier(due, expiry_due(n));
-    if (n->flags & SESSION_PING_OUT)
-        due = earlier(due, due_of(n, n->pinged_tick, config->limits.pong_wait_ms));
-    else if (config->limits.ping_ms && !(n->flags & SESSION_PING_DUE))
-        due = earlier(due, due_of(n, n->seen_tick, config->limits.ping_ms));
-    return earlier(due, rate_due_ms(n));
+    if (n->dialect->greeting)
+        return due;
+    return earlier(earlier(due, word_due(n)), rate_due_ms(n));
 }
 
 void deadlines_by(struct bgw_session *n, int64_t due_ms)
@@ -55,10 +82,37 @@ void deadlines_by(struct bgw_session *n, int64_t due_ms)
     bgw_wheel_arm(&n->shard->wheel, &n->timer, due_ms);
 }
 
+/* What we do not read, because of what it asked for already, is not its silence. */
+static void check_silence(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    const int64_t silence_ms = s->config.limits.silence_ms;
+    if (!(n->flags & SESSION_PINGS) || !silence_ms || s->now.mono_ms < due_of(n, n->seen_tick, silence_ms))
+        return;
+    if (bgw_session_choked(n))
+        n->seen_tick = tick_of(s, s->now.mono_ms);
+    else
+        session_bye(n, 3012, 0, "client_silent");
+}
+
+static void check_heartbeat(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    const int64_t heartbeat_ms = s->config.limits.heartbeat_ms;
+    if (!heartbeat_ms || s->now.mono_ms < due_of(n, n->pinged_tick, heartbeat_ms))
+        return;
+    n->flags |= SESSION_PING_DUE;
+    session_mark(n);
+}
+
 /* Silence is what is measured: a peer that talks is not pinged. */
 static void check_ping(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
+    if (n->dialect->heartbeat) {
+        check_heartbeat(n);
+        return;
+    }
     if (n->flags & SESSION_PING_OUT) {
         if (s->now.mono_ms >= due_of(n, n->pinged_tick, s->config.limits.pong_wait_ms))
             session_bye(n, 3012, 0, "no_pong");
@@ -73,19 +127,22 @@ static void check_ping(struct bgw_session *n)
 static void check_mark(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
-    if (!s->config.mark_ms || s->now.mono_ms < due_of(n, n->mark_tick, 0))
+    if (!wants_marks(n) || s->now.mono_ms < due_of(n, n->mark_tick, 0))
         return;
     n->flags |= SESSION_MARK_DUE;
     n->mark_tick = tick_of(s, s->now.mono_ms + s->config.mark_ms);
     session_mark(n);
 }
 
-static void check_authenticated(struct bgw_session *n)
+static void check_arrival(struct bgw_session *n)
 {
-    if (session_expired(n)) {
-        session_expire(n);
-        return;
-    }
+    const struct bgw_shard *s = n->shard;
+    if (s->now.mono_ms >= due_of(n, n->mark_tick, 0))
+        session_bye(n, 3500, 0, n->dialect->greeting ? "handshake_timeout" : "auth_timeout");
+}
+
+static void check_settled(struct bgw_session *n)
+{
     check_mark(n);
     rate_release_due(n);
     if (n->extra && n->extra->bytes_s && !bgw_list_empty(&n->dirty))
@@ -104,10 +161,17 @@ static bool check(struct bgw_session *n)
     }
     if (n->bye_code)
         return true;
-    if (n->flags & SESSION_AUTHENTICATED)
-        check_authenticated(n);
-    else if (s->now.mono_ms >= due_of(n, n->mark_tick, 0))
-        session_bye(n, 3500, 0, "auth_timeout");
+    if (session_expired(n)) {
+        session_expire(n);
+        return true;
+    }
+    if (is_arriving(n))
+        check_arrival(n);
+    else
+        check_settled(n);
+    if (n->dialect->greeting)
+        return true;
+    check_silence(n);
     check_ping(n);
     return true;
 }
@@ -127,6 +191,17 @@ void deadlines_init(struct bgw_session *n)
 {
     const struct bgw_shard *s = n->shard;
     bgw_timer_init(&n->timer, on_timer);
+    n->mark_tick = tick_of(s, s->now.mono_ms + arrival_ms(n, &s->config.limits));
+    if (is_arriving(n))
+        deadlines_by(n, next_due(n));
+    else
+        deadlines_start(n);
+}
+
+void deadlines_settle(struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    n->pinged_tick = tick_of(s, s->now.mono_ms);
     n->mark_tick = tick_of(s, s->now.mono_ms + s->config.limits.auth_wait_ms);
     if (n->flags & SESSION_AUTHENTICATED)
         deadlines_start(n);
@@ -142,12 +217,12 @@ void deadlines_start(struct bgw_session *n)
         deadlines_by(n, due);
 }
 
-void deadlines_changed(struct bgw_session *n, int64_t auth_later_ms)
+void deadlines_changed(struct bgw_session *n, const struct bgw_shard_limits *before)
 {
     if (n->flags & SESSION_HUNG)
         return;
-    if (!(n->flags & SESSION_AUTHENTICATED))
-        n->mark_tick += (uint32_t)auth_later_ms;
+    if (is_arriving(n))
+        n->mark_tick += (uint32_t)(arrival_ms(n, &n->shard->config.limits) - arrival_ms(n, before));
     int64_t due = next_due(n);
     if (due != INT64_MAX)
         deadlines_by(n, due);

@@ -20,6 +20,12 @@ void encode_end_updates(struct writing *w)
     w->in_updates = false;
 }
 
+void encode_id(struct writing *w)
+{
+    char text[RESUME_TEXT_MAX];
+    w->n->dialect->mark(w->out, (struct bgw_slice){NULL, 0}, 0, resume_make(w->s, w->n, text));
+}
+
 /* Everything pending in the cell is part of what is being said now. */
 static void absorb(struct bgw_shard *s, struct cell *c, uint32_t pending)
 {
@@ -90,6 +96,8 @@ static void send_value(struct writing *w, struct sub *sub, struct cell *c)
         c->told_reason = BGW_REASON_NONE;
     }
     rate_sent(w->n, c);
+    if (dialect->id_each)
+        encode_id(w);
     /* nobody to share it with: an account each costs no second copy */
     if (sub->group->sub_count == 1) {
         bgw_blob_release(slot->prepared[dialect->encoding]);
@@ -148,16 +156,16 @@ static void push_state(struct writing *w, const struct sub *sub, struct cell *c,
 }
 
 /* While a newer value may not go out yet, the older one must not look better than it did. */
-static void tell_state(struct writing *w, const struct sub *sub, struct cell *c,
-                       const struct presented *withheld, bool limited)
+static void tell_state(struct writing *w, const struct sub *sub, struct cell *c, enum hold hold,
+                       bool limited)
 {
     const struct slot *slot = c->slot;
     uint8_t state = slot->state, reason = slot->reason;
-    if (suppressed(w, sub, c) || (withheld && !withheld->labelled))
+    if (suppressed(w, sub, c))
         return;
-    if (withheld && state < BGW_STATE_DELAYED) {
+    if (hold != HOLD_NOTHING && state < BGW_STATE_DELAYED && !BGW_BUG("blind_label_forgotten")) {
         state = BGW_STATE_DELAYED;
-        reason = BGW_REASON_BEHIND_CLIENT;
+        reason = hold == HOLD_VALUE ? BGW_REASON_BEHIND_CLIENT : BGW_REASON_SOURCE_LAGGING;
     }
     if (limited && (c->told == TOLD_NOTHING || state <= c->told))
         return;
@@ -175,17 +183,17 @@ static bool encode_cell(struct writing *w, struct sub *sub, struct cell *c)
     bool limited = false;
     if (!slot->value && !slot->answered)
         return false; /* nothing to say yet: the answer marks the sub again */
-    struct presented *p = presented_of(sub, c);
-    if (p && !presented_withholds(w->s, sub, c, p))
-        p = NULL;
+    const enum hold hold = presented_hold(w->s, sub, c);
+    if (hold == HOLD_ALL)
+        return false;
     if (!slot->value) {
         drop_value(w, c);
-    } else if (!p && wants_value(w->n, c)) {
+    } else if (hold != HOLD_VALUE && wants_value(w->n, c)) {
         limited = !rate_allows(w->n, c);
         if (!limited)
             send_value(w, sub, c);
     }
-    tell_state(w, sub, c, p, limited);
+    tell_state(w, sub, c, hold, limited);
     return limited;
 }
 
@@ -217,8 +225,13 @@ bool encode_sub(struct writing *w, struct sub *sub)
 bool cell_quiet(struct bgw_shard *s, struct sub *sub, struct cell *c)
 {
     (void)s;
+    const struct presented *p = presented_of(sub, c);
+    const bool blind = sub->session->dialect->blind;
+    if (blind && p && !p->labelled)
+        return false;
     if (!c->slot->value)
         return true; /* said, or to be said when the hub has answered */
-    const struct presented *p = presented_of(sub, c);
-    return p ? p->labelled && c->told != TOLD_NOTHING : !wants_value(sub->session, c);
+    if (blind || !p)
+        return !wants_value(sub->session, c);
+    return p->labelled && c->told != TOLD_NOTHING;
 }

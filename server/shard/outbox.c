@@ -53,6 +53,16 @@ static void append_decimal(char *out, size_t *len, uint64_t v)
     *len = sizeof(digits) - at;
 }
 
+/* The new token says more than the one that was presented. */
+static void forget_evidence(struct bgw_session *n)
+{
+    if (!n->key_count)
+        return;
+    n->flags &= (uint16_t)~SESSION_RESUMED;
+    if (n->extra)
+        n->extra->resume_count = 0;
+}
+
 static void encode_mark(struct writing *w)
 {
     struct bgw_session *n = w->n;
@@ -65,12 +75,27 @@ static void encode_mark(struct writing *w)
     append_decimal(w_text, &w_len, w->s->hub_seq);
     struct bgw_slice token = resume_make(w->s, n, resume);
     n->dialect->mark(w->out, bgw_slice_of(w_text, w_len), n->digest, token);
-    if (!n->key_count)
+    forget_evidence(n);
+}
+
+static void encode_lives(struct writing *w)
+{
+    struct bgw_session *n = w->n;
+    if (!n->extra || !tickets_say_live(w->s, n, w->out) || !n->dialect->id_each)
         return;
-    /* the new token says more than the one that was presented */
-    n->flags &= (uint16_t)~SESSION_RESUMED;
-    if (n->extra)
-        n->extra->resume_count = 0;
+    encode_id(w);
+    if (nothing_pending(n))
+        forget_evidence(n);
+}
+
+/* Whatever is said is a sign of life: only silence is filled. */
+static void encode_heartbeat(struct writing *w)
+{
+    const int64_t heartbeat_ms = w->s->config.limits.heartbeat_ms;
+    if (!w->out->len)
+        w->n->dialect->keepalive(w->out);
+    if (heartbeat_ms)
+        deadlines_by(w->n, w->s->now.mono_ms + heartbeat_ms);
 }
 
 static void encode_keepalive(struct writing *w)
@@ -79,6 +104,10 @@ static void encode_keepalive(struct writing *w)
     if (!(n->flags & SESSION_PING_DUE))
         return;
     n->flags &= (uint16_t)~SESSION_PING_DUE;
+    if (n->dialect->heartbeat) {
+        encode_heartbeat(w);
+        return;
+    }
     n->flags |= SESSION_PING_OUT;
     n->pinged_tick = tick_of(w->s, w->s->now.mono_ms);
     n->dialect->keepalive(w->out);
@@ -105,6 +134,8 @@ static bool write_out(struct writing *w)
         return false;
     }
     if (w->out->len) {
+        if (n->dialect->heartbeat)
+            n->pinged_tick = tick_of(s, s->now.mono_ms);
         s->sending = n;
         enum bgw_sent sent = s->ops.send(s->ops.arg, n->conn, bgw_buf_slice(w->out));
         s->sending = NULL;
@@ -137,8 +168,7 @@ void outbox_flush(struct bgw_shard *s, struct bgw_session *n)
     if (!n->bye_code && n->flags & SESSION_AUTHENTICATED) {
         done = encode_updates(&w);
         states_encode(&w);
-        if (n->extra)
-            tickets_say_live(s, n, w.out);
+        encode_lives(&w);
         encode_mark(&w);
     }
     if (!n->bye_code)

@@ -11,7 +11,9 @@
  *   no barrier for barrier_wait_ms  told as delayed (behind_client), which counts as an answer
  *
  * A resume token says that something was held, but not how new it was at the end: it stands for a
- * version of every part that only a barrier settles (PART_ANY).
+ * version of every part that only a barrier settles (PART_ANY). So does each subscription of a blind
+ * client, which cannot say what it has seen; but it is never left without a value: after
+ * barrier_wait_ms it gets what there is, called delayed until the barrier.
  */
 #include "core.h"
 
@@ -44,12 +46,19 @@ struct presented *presented_of(const struct sub *sub, const struct cell *c)
     return NULL;
 }
 
+static void count_withheld(struct bgw_session *n, const struct presented *p)
+{
+    if (p->labelled && n->dialect->blind)
+        return; /* not any more */
+    BGW_ASSERT(n->withheld > 0);
+    n->withheld--;
+}
+
 static void stop_waiting(struct presented *p)
 {
     if (!p->ticket)
         return;
-    BGW_ASSERT(p->sub->session->withheld > 0);
-    p->sub->session->withheld--;
+    count_withheld(p->sub->session, p);
     bgw_list_remove(&p->of_shard);
     p->ticket = 0;
     p->labelled = false;
@@ -164,14 +173,19 @@ bool presented_proved(const struct bgw_shard *s, const struct presented *p)
 }
 
 /* All parts at once: each cell is new, and goes out as a snapshot. */
-static bool unknown_withholds(const struct bgw_shard *s, struct presented *p)
+static enum hold unknown_hold(const struct bgw_shard *s, const struct slot *slot, struct presented *p)
 {
     struct sub *sub = p->sub;
-    if (!presented_proved(s, p))
-        return true;
-    drop(p);
-    sub_trim_pend(sub);
-    return false;
+    if (presented_proved(s, p)) {
+        drop(p);
+        sub_trim_pend(sub);
+        return HOLD_NOTHING;
+    }
+    if (sub->session->dialect->blind)
+        return p->labelled ? HOLD_LABEL : HOLD_ALL;
+    if (!slot->value)
+        return HOLD_NOTHING;
+    return p->labelled ? HOLD_VALUE : HOLD_ALL;
 }
 
 static void settle(struct sub *sub, struct cell *c, struct presented *p, uint8_t flags)
@@ -181,35 +195,41 @@ static void settle(struct sub *sub, struct cell *c, struct presented *p, uint8_t
     sub_trim_pend(sub);
 }
 
-bool presented_withholds(struct bgw_shard *s, struct sub *sub, struct cell *c, struct presented *p)
+enum hold presented_hold(struct bgw_shard *s, struct sub *sub, struct cell *c)
 {
     const struct slot *slot = c->slot;
+    struct presented *p = presented_of(sub, c);
+    if (!p)
+        return HOLD_NOTHING;
     if (p->part == PART_ANY)
-        return unknown_withholds(s, p) && slot->value;
+        return unknown_hold(s, slot, p);
     if (!slot->value) { /* there is nothing to withhold; the next value is judged again */
         stop_waiting(p);
-        return false;
+        return HOLD_NOTHING;
     }
     bool same_epoch = slot->version.epoch == p->version.epoch;
     if (same_epoch && bgw_version_compare(slot->version, p->version) >= 0) {
         settle(sub, c, p, CELL_SNAP);
-        return false;
+        return HOLD_NOTHING;
     }
     if (presented_proved(s, p)) {
         settle(sub, c, p, same_epoch ? CELL_SNAP | CELL_ALIAS : CELL_SNAP);
-        return false;
+        return HOLD_NOTHING;
     }
     if (!p->ticket)
         wait_for_barrier(s, p, !same_epoch);
-    return true;
+    return p->labelled ? HOLD_VALUE : HOLD_ALL;
 }
 
-static void mark_settled(const struct bgw_shard *s, const struct bgw_list *list)
+/* Both lists are in the order of tickets: each is looked at once, however many wait. */
+static void mark_settled(const struct bgw_shard *s, struct bgw_list *list)
 {
-    for (const struct bgw_list *at = list->next; at != list; at = at->next) {
-        struct presented *p = BGW_CONTAINER(at, struct presented, of_shard);
-        if (p->ticket <= s->barrier_done)
-            sub_mark(p->sub);
+    while (!bgw_list_empty(list)) {
+        struct presented *p = BGW_CONTAINER(list->next, struct presented, of_shard);
+        if (p->ticket > s->barrier_done)
+            return;
+        bgw_list_remove(&p->of_shard);
+        sub_mark(p->sub);
     }
 }
 
@@ -227,6 +247,8 @@ int64_t presented_tick(struct bgw_shard *s)
             return p->label_ms - s->now.mono_ms;
         bgw_list_remove(&p->of_shard);
         bgw_list_push_back(&s->labelled, &p->of_shard);
+        if (p->sub->session->dialect->blind)
+            count_withheld(p->sub->session, p);
         p->labelled = true;
         sub_mark(p->sub);
     }

@@ -228,6 +228,13 @@ void bgw_session_on_pong(struct bgw_shard *s, struct bgw_session *n, struct bgw_
     bgw_session_on_traffic(s, n, now);
 }
 
+void bgw_session_on_client_ping(struct bgw_shard *s, struct bgw_session *n)
+{
+    n->flags |= SESSION_PINGS;
+    if (s->config.limits.silence_ms)
+        deadlines_by(n, s->now.mono_ms + s->config.limits.silence_ms);
+}
+
 bool bgw_session_authenticated(const struct bgw_session *n)
 {
     return n->flags & SESSION_AUTHENTICATED;
@@ -277,10 +284,13 @@ void error_count(const char *code)
 void session_error(struct bgw_session *n, bool has_id, uint64_t id, const char *code,
                    const char *text)
 {
-    struct bgw_buf *control = session_control_begin(n);
-    if (!control)
+    if (n->bye_code || n->flags & SESSION_HUNG)
         return;
     error_count(code);
+    /* a greeting has no words for it yet */
+    struct bgw_buf *control = n->dialect->greeting ? NULL : session_control_begin(n);
+    if (!control)
+        return;
     n->dialect->err(control, has_id, id, code, text);
     session_control_end(n);
 }
@@ -288,16 +298,35 @@ void session_error(struct bgw_session *n, bool has_id, uint64_t id, const char *
 void bgw_session_err(struct bgw_shard *s, struct bgw_session *n, bool has_id, uint64_t id,
                      const char *code, const char *text, bool strike)
 {
-    (void)s;
     session_error(n, has_id, id, code, text);
-    if (strike && ++n->strikes >= STRIKES_MAX)
+    if (strike)
+        bgw_session_strike(s, n);
+}
+
+void bgw_session_strike(struct bgw_shard *s, struct bgw_session *n)
+{
+    (void)s;
+    if (n->strikes < STRIKES_MAX)
+        n->strikes++;
+    if (n->strikes == STRIKES_MAX)
         session_bye(n, 3501, 0, "bad_request");
+}
+
+void bgw_session_say(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice messages)
+{
+    (void)s;
+    struct bgw_buf *control = messages.len ? session_control_begin(n) : NULL;
+    if (!control)
+        return;
+    bgw_buf_append(control, messages);
+    session_control_end(n);
 }
 
 bool session_ready(struct bgw_session *n, bool has_id, uint64_t id)
 {
     if (n->bye_code || n->flags & SESSION_HUNG)
         return false;
+    BGW_ASSERT(!n->dialect->greeting); /* nobody can have decoded a command */
     if (!(n->flags & SESSION_AUTHENTICATED)) {
         bgw_session_err(n->shard, n, has_id, id, "not_hello", "say hello with a token first", true);
         return false;

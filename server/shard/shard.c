@@ -117,11 +117,11 @@ void bgw_shard_destroy(struct bgw_shard **shard)
 void bgw_shard_set_limits(struct bgw_shard *s, const struct bgw_shard_limits *limits)
 {
     BGW_ASSERT(limits->stall_ms > 0);
-    int64_t auth_later_ms = limits->auth_wait_ms - s->config.limits.auth_wait_ms;
+    const struct bgw_shard_limits before = s->config.limits;
     s->config.limits = *limits;
     s->subs.count_max = limited(s->config.sessions_max, limits->keys_per_session_max, SUBS_MAX);
     for (struct bgw_list *at = s->all.next; at != &s->all; at = at->next)
-        deadlines_changed(BGW_CONTAINER(at, struct bgw_session, of_shard), auth_later_ms);
+        deadlines_changed(BGW_CONTAINER(at, struct bgw_session, of_shard), &before);
 }
 
 /* ---- counting ---- */

@@ -2,7 +2,8 @@
 /*
  * subscribe: sub and unsub. Hides how keys of a command become subs, cells and watches, and what is
  * denied. Called by the dialects' decoders through bgw/shard.h, on the shard's thread. Invariant: a
- * command is answered whatever is in it, and one key's denial does not touch the others.
+ * command is answered whatever is in it, and one key's denial does not touch the others. A blind
+ * session's is answered before the call returns.
  */
 #include "core.h"
 
@@ -125,6 +126,17 @@ static const char *undo(const struct entry *e, struct group *g, struct sub *sub)
     return "too_many_keys";
 }
 
+/* Somebody who may have seen more elsewhere, and does not say what: it waits until we have read on. */
+static void doubt(const struct entry *e, struct sub *sub)
+{
+    bool blind = e->n->dialect->blind && !BGW_BUG("blind_snapshot_without_barrier");
+    if (!blind && !e->by_token)
+        return;
+    if (!presented_add_unknown(e->s, sub))
+        session_bye(e->n, 3013, 0, "no_memory");
+    e->w->unproved = e->by_token && presented_unknown(sub) != NULL;
+}
+
 static const char *join(const struct entry *e, struct group *g, struct sub *sub, bool fresh)
 {
     struct slot *slot = want_slot(e, g);
@@ -152,11 +164,8 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
     e->w->evidence = e->key->since_count > 0 || (fresh && e->by_token);
     e->w->unheard = e->w->evidence && !slot->heard;
     e->w->ticket->unheard += e->w->unheard;
-    if (fresh && e->by_token) {
-        if (!presented_add_unknown(e->s, sub))
-            session_bye(e->n, 3013, 0, "no_memory");
-        e->w->unproved = presented_unknown(sub) != NULL;
-    }
+    if (fresh)
+        doubt(e, sub);
     sub_mark(sub);
     if (fresh)
         shard_seen(e->n, BGW_SEEN_SUBSCRIBED, e->key->key, e->key->part, NULL);
@@ -221,18 +230,21 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
                       "too many subscribes are not answered yet: wait for their live");
         return;
     }
-    bool by_token = presents_by_token(n, keys, count);
+    const bool blind = n->dialect->blind;
+    bool by_token = !blind && presents_by_token(n, keys, count);
     for (size_t i = 0; i < count; i++) {
         struct entry e = {s, n, feed, &keys[i], &t->keys[i], by_token};
         e.w->text = keys[i].text;
         e.w->part = keys[i].part;
         e.w->since = keys[i].since;
         e.w->since_count = (uint32_t)keys[i].since_count;
+        BGW_ASSERT(!blind || !keys[i].since_count);
         e.w->denied = subscribe(&e);
         if (e.w->denied)
             note_denied(&e);
     }
     ticket_start(s, t);
+    BGW_ASSERT(!blind || t->replied); /* its id may point to what ends with this call */
 }
 
 /* ---- unsub ---- */

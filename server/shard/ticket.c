@@ -396,9 +396,10 @@ static void unlink_ticket(struct extra *x, struct ticket **at)
     free(t);
 }
 
-void tickets_say_live(struct bgw_shard *s, struct bgw_session *n, struct bgw_buf *out)
+bool tickets_say_live(struct bgw_shard *s, struct bgw_session *n, struct bgw_buf *out)
 {
     struct extra *x = n->extra;
+    bool said = false;
     (void)s;
     for (struct ticket **at = &x->tickets; *at;) {
         struct ticket *t = *at;
@@ -408,12 +409,14 @@ void tickets_say_live(struct bgw_shard *s, struct bgw_session *n, struct bgw_buf
             continue;
         }
         n->dialect->live(out, t->id);
+        said = true;
         for (uint32_t i = 0; i < t->count && t->waiting; i++) {
             if (t->keys[i].sub)
                 waiters_detach(t->keys[i].sub, t->keys[i].part, false);
         }
         unlink_ticket(x, at);
     }
+    return said;
 }
 
 void tickets_free(struct bgw_session *n)
