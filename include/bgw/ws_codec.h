@@ -51,6 +51,10 @@ uint16_t bgw_ws_decode(struct bgw_ws_decoder *d, const struct bgw_ws_limits *lim
 /* Writes a header for an unmasked final frame; returns its length (2, 4 or 10). */
 size_t bgw_ws_header(char out[10], enum bgw_ws_opcode opcode, uint64_t len);
 void bgw_ws_append(struct bgw_buf *out, enum bgw_ws_opcode opcode, struct bgw_slice payload);
+/* A text frame around what is appended between the two, without a copy. begin returns where the frame began; end takes an empty one
+ * back, and one that did not fit (`failed` stays set). */
+size_t bgw_ws_text_begin(struct bgw_buf *out);
+void bgw_ws_text_end(struct bgw_buf *out, size_t began);
 /* Code 0: empty body. The reason must be UTF-8; it is cut to 123 bytes at a character's end. */
 void bgw_ws_append_close(struct bgw_buf *out, uint16_t code, struct bgw_slice reason);
 bool bgw_ws_close_code_valid(uint16_t code); /* may it stand on the wire */

@@ -9,47 +9,13 @@
 
 #include "native_encode.h"
 
-#include "bgw/assert.h"
 #include "bgw/ws_codec.h"
-
-/* Room for the usual header: 4 bytes are right from 126 bytes to 64 KiB. */
-#define HEADER_ROOM 4u
-
-/* ---- frames ---- */
-
-static size_t frame_begin(struct bgw_buf *out)
-{
-    size_t began = out->len;
-    if (bgw_buf_reserve(out, HEADER_ROOM))
-        out->len += HEADER_ROOM;
-    return began;
-}
-
-static void frame_end(struct bgw_buf *out, size_t began)
-{
-    char header[10];
-    if (out->failed || out->len < began + HEADER_ROOM) {
-        out->failed = true;
-        out->len = began;
-        return;
-    }
-    size_t payload = out->len - began - HEADER_ROOM;
-    size_t header_len = bgw_ws_header(header, BGW_WS_TEXT, payload);
-    if (header_len > HEADER_ROOM && !bgw_buf_reserve(out, header_len - HEADER_ROOM)) {
-        out->len = began;
-        return;
-    }
-    if (header_len != HEADER_ROOM)
-        memmove(out->data + began + header_len, out->data + began + HEADER_ROOM, payload);
-    memcpy(out->data + began, header, header_len);
-    out->len = began + header_len + payload;
-}
 
 /* ---- updates ---- */
 
 static size_t native_updates_begin(struct bgw_buf *out)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"upd\",\"u\":["));
     return began;
 }
@@ -66,27 +32,27 @@ static void native_update(struct bgw_buf *out, const struct bgw_update *u)
 static void native_updates_end(struct bgw_buf *out, size_t began)
 {
     bgw_buf_append(out, BGW_SLICE("]}"));
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 /* ---- the rest: one frame a call ---- */
 
 static void native_state(struct bgw_buf *out, const struct bgw_state_news *news)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append_str(out, "{\"ev\":\"state\",");
     bgw_native_append_state(out, news);
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void append_id_event(struct bgw_buf *out, const char *start, uint64_t id)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append_str(out, start);
     bgw_buf_append_u64(out, id);
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void native_live(struct bgw_buf *out, uint64_t id)
@@ -107,7 +73,7 @@ static void native_pong(struct bgw_buf *out, uint64_t id)
 static void native_mark(struct bgw_buf *out, struct bgw_slice w, uint64_t digest,
                         struct bgw_slice resume)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"mark\",\"w\":"));
     bgw_buf_append_json(out, w);
     bgw_buf_append(out, BGW_SLICE(",\"digest\":\""));
@@ -118,13 +84,13 @@ static void native_mark(struct bgw_buf *out, struct bgw_slice w, uint64_t digest
         bgw_buf_append_json(out, resume);
     }
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void native_hello(struct bgw_buf *out, const struct bgw_hello_info *info)
 {
     char epoch[BGW_EPOCH_MAX + 1] = "";
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"hello\",\"conn\":\""));
     bgw_buf_append_hex64(out, info->conn); /* text: a JavaScript number would round it */
     bgw_buf_append(out, BGW_SLICE("\",\"ping_s\":"));
@@ -139,24 +105,24 @@ static void native_hello(struct bgw_buf *out, const struct bgw_hello_info *info)
     bgw_buf_append(out, BGW_SLICE(",\"server\":"));
     bgw_buf_append_json(out, info->server.len ? info->server : BGW_SLICE("bgw"));
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void native_sub_reply(struct bgw_buf *out, const struct bgw_sub_reply *reply)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"sub\",\"id\":"));
     bgw_buf_append_u64(out, reply->id);
     bgw_buf_append_byte(out, ',');
     bgw_native_append_sub(out, reply);
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void native_err(struct bgw_buf *out, bool has_id, uint64_t id, const char *code,
                        const char *text)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"err\","));
     if (has_id) {
         bgw_buf_append(out, BGW_SLICE("\"id\":"));
@@ -165,26 +131,26 @@ static void native_err(struct bgw_buf *out, bool has_id, uint64_t id, const char
     }
     bgw_native_append_err(out, code, text);
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void native_revoked(struct bgw_buf *out, const struct bgw_slice *keys, size_t count,
                            const char *reason)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"revoked\","));
     bgw_native_append_revoked(out, keys, count, reason);
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
 }
 
 static void native_bye(struct bgw_buf *out, uint16_t code, int64_t retry_ms, const char *reason)
 {
-    size_t began = frame_begin(out);
+    size_t began = bgw_ws_text_begin(out);
     bgw_buf_append(out, BGW_SLICE("{\"ev\":\"bye\","));
     bgw_native_append_bye(out, code, retry_ms, reason);
     bgw_buf_append_byte(out, '}');
-    frame_end(out, began);
+    bgw_ws_text_end(out, began);
     bgw_ws_append_close(out, code, bgw_slice_str(reason ? reason : ""));
 }
 

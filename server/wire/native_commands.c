@@ -7,6 +7,8 @@
  */
 #include "native.h"
 
+#include "command_text.h"
+
 #include "bgw/assert.h"
 #include "bgw/hash.h"
 #include "bgw/json.h"
@@ -22,8 +24,7 @@ struct bgw_native_scratch { /* shard thread only */
     struct bgw_sub_key keys[BGW_NATIVE_KEYS_MAX];
     struct bgw_since since[SINCE_MAX];
     size_t since_count;
-    char *text;
-    size_t text_len, text_cap;
+    struct command_text text;
     /* members of `since` by name: position + 1, 0 empty */
     struct bgw_json since_values[BGW_JSON_MEMBERS_MAX];
     struct bgw_slice since_names[BGW_JSON_MEMBERS_MAX];
@@ -43,24 +44,10 @@ struct command {
 
 typedef enum bgw_native_result (*command_fn)(struct command *c);
 
-/* Before a command is read: nothing points into it then. */
-static bool text_reserve(struct bgw_native_scratch *s, size_t cap)
-{
-    if (cap <= s->text_cap)
-        return true;
-    char *text = malloc(cap);
-    if (!text)
-        return false;
-    free(s->text);
-    s->text = text;
-    s->text_cap = cap;
-    return true;
-}
-
 struct bgw_native_scratch *bgw_native_scratch_create(void)
 {
     struct bgw_native_scratch *s = calloc(1, sizeof(*s));
-    if (s && !text_reserve(s, TEXT_MIN))
+    if (s && !command_text_begin(&s->text, TEXT_MIN))
         bgw_native_scratch_destroy(&s);
     return s;
 }
@@ -68,7 +55,7 @@ struct bgw_native_scratch *bgw_native_scratch_create(void)
 void bgw_native_scratch_destroy(struct bgw_native_scratch **scratch)
 {
     if (*scratch)
-        free((*scratch)->text);
+        command_text_deinit(&(*scratch)->text);
     free(*scratch);
     *scratch = NULL;
 }
@@ -84,28 +71,6 @@ static enum bgw_native_result refuse(struct command *c, const char *code, const 
 static enum bgw_native_result need_id(struct command *c)
 {
     return refuse(c, "bad_request", "this command needs an id: an integer from 0 to 2^63 - 1");
-}
-
-/* ---- strings ---- */
-
-/* The decoded string; borrows the message where nothing is escaped. False: not a string, or NUL
- * inside. */
-static bool take_text(struct bgw_native_scratch *s, const struct bgw_json *value,
-                      struct bgw_slice *out)
-{
-    size_t len;
-    if (value->type != BGW_JSON_STRING)
-        return false;
-    if (!value->escaped) {
-        *out = value->raw;
-        return true;
-    }
-    if (bgw_json_string(value, s->text + s->text_len, s->text_cap - s->text_len, &len) !=
-        BGW_OK)
-        return false;
-    *out = bgw_slice_of(s->text + s->text_len, len);
-    s->text_len += len;
-    return true;
 }
 
 /* ---- since ---- */
@@ -137,7 +102,7 @@ static bool since_index(struct bgw_native_scratch *s, const struct bgw_json *sin
     if (since->type != BGW_JSON_OBJECT)
         return false;
     while (bgw_json_next(since, &cursor, &name, &s->since_values[count])) {
-        if (!take_text(s, &name, &s->since_names[count]))
+        if (!command_text_take(&s->text, &name, &s->since_names[count]))
             return false;
         since_insert(s, count++);
         BGW_ASSERT(count < BGW_JSON_MEMBERS_MAX); /* the parser counts `since` itself among them */
@@ -149,7 +114,7 @@ static bool since_add(struct bgw_native_scratch *s, bgw_part part, const struct 
 {
     struct bgw_slice text;
     struct bgw_since *to = &s->since[s->since_count];
-    if (s->since_count == SINCE_MAX || !take_text(s, value, &text) ||
+    if (s->since_count == SINCE_MAX || !command_text_take(&s->text, value, &text) ||
         !bgw_version_parse(text, &to->version))
         return false;
     to->part = part;
@@ -175,7 +140,7 @@ static bool since_attach(struct bgw_native_scratch *s, const struct bgw_feed *fe
         struct bgw_json name, version;
         while (bgw_json_next(value, &cursor, &name, &version)) {
             struct bgw_slice part;
-            if (!take_text(s, &name, &part) || !feed->part_valid(part) ||
+            if (!command_text_take(&s->text, &name, &part) || !feed->part_valid(part) ||
                 !since_add(s, bgw_part_of(part), &version))
                 return false;
         }
@@ -185,23 +150,6 @@ static bool since_attach(struct bgw_native_scratch *s, const struct bgw_feed *fe
 }
 
 /* ---- keys ---- */
-
-/* "A" or "A/USD". A key that breaks the grammar is denied alone; the others stay. */
-static void split_key(const struct bgw_feed *feed, struct bgw_slice text, struct bgw_sub_key *key)
-{
-    const char *slash = text.len ? memchr(text.data, '/', text.len) : NULL;
-    *key = (struct bgw_sub_key){.text = text, .key = text};
-    if (slash) {
-        struct bgw_slice part = bgw_slice_of(slash + 1, text.len - (size_t)(slash + 1 - text.data));
-        key->key.len = (size_t)(slash - text.data);
-        if (feed->part_valid(part))
-            key->part = bgw_part_of(part);
-        else
-            key->invalid = true;
-    }
-    if (!feed->key_valid(key->key))
-        key->invalid = true;
-}
 
 static const struct bgw_feed *feed_named(const struct bgw_native *n, struct bgw_slice name)
 {
@@ -220,7 +168,7 @@ static bool read_keys(struct command *c, const struct bgw_feed **feed, size_t *c
     struct bgw_json feed_value, keys, key;
     const char *cursor = NULL;
     *count = 0;
-    if (bgw_json_member(&c->root, "feed", &feed_value) && !take_text(s, &feed_value, &feed_name))
+    if (bgw_json_member(&c->root, "feed", &feed_value) && !command_text_take(&s->text, &feed_value, &feed_name))
         return refuse(c, "bad_request", "feed must be the name of a feed"), false;
     *feed = feed_named(c->n, feed_name);
     if (!*feed)
@@ -233,9 +181,9 @@ static bool read_keys(struct command *c, const struct bgw_feed **feed, size_t *c
         if (*count == BGW_NATIVE_KEYS_MAX)
             return refuse(c, "too_large", "a command may name 1000 keys: send several commands"),
                    false;
-        if (!take_text(s, &key, &text))
+        if (!command_text_take(&s->text, &key, &text))
             return refuse(c, "bad_request", "each key must be a string without NUL"), false;
-        split_key(*feed, text, &s->keys[(*count)++]);
+        command_key(*feed, text, &s->keys[(*count)++]);
     }
     return true;
 }
@@ -326,7 +274,7 @@ static void say_hello(struct command *c, const struct bgw_claims *claims)
     }
     /* a resume token that is no string is a bad one: the shard ignores and counts it */
     if (bgw_json_member(&c->root, "resume", &value) && value.type != BGW_JSON_NULL &&
-        !take_text(c->n->scratch, &value, &resume))
+        !command_text_take(&c->n->scratch->text, &value, &resume))
         resume = BGW_SLICE("?");
     bgw_session_hello(c->n->shard, c->session, claims, resume, c->now);
     if (first && claims && c->n->door)
@@ -424,7 +372,7 @@ static enum bgw_native_result on_ack(struct command *c)
 {
     struct bgw_json value;
     struct bgw_slice w;
-    if (!bgw_json_member(&c->root, "w", &value) || !take_text(c->n->scratch, &value, &w))
+    if (!bgw_json_member(&c->root, "w", &value) || !command_text_take(&c->n->scratch->text, &value, &w))
         return refuse(c, "bad_request", "ack needs w, as a mark gave it");
     bgw_session_ack(c->n->shard, c->session, w);
     return BGW_NATIVE_DONE;
@@ -481,9 +429,8 @@ enum bgw_native_result bgw_native_command(const struct bgw_native *n, struct bgw
 {
     struct command c = {.n = n, .session = session, .now = now};
     struct bgw_json id, op;
-    n->scratch->text_len = 0;
     n->scratch->since_count = 0;
-    if (!text_reserve(n->scratch, message.len))
+    if (!command_text_begin(&n->scratch->text, message.len))
         return refuse(&c, "too_large", "there is no memory for a command of this size now");
     enum bgw_status status = bgw_json_parse(message, &c.root);
     if (status != BGW_OK || c.root.type != BGW_JSON_OBJECT) {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define CONTROL_MAX 125
+#define HEADER_USUAL 4u /* room for the header of 126 bytes to 64 KiB */
 #define LEN_16 126 /* the length follows in 2 bytes */
 #define LEN_64 127 /* in 8 bytes */
 
@@ -396,6 +397,33 @@ void bgw_ws_append(struct bgw_buf *out, enum bgw_ws_opcode opcode, struct bgw_sl
     size_t header_len = bgw_ws_header(header, opcode, payload.len);
     bgw_buf_append(out, bgw_slice_of(header, header_len));
     bgw_buf_append(out, payload);
+}
+
+size_t bgw_ws_text_begin(struct bgw_buf *out)
+{
+    size_t began = out->len;
+    if (bgw_buf_reserve(out, HEADER_USUAL))
+        out->len += HEADER_USUAL;
+    return began;
+}
+
+void bgw_ws_text_end(struct bgw_buf *out, size_t began)
+{
+    char header[10];
+    if (out->failed || out->len <= began + HEADER_USUAL) {
+        out->len = began;
+        return;
+    }
+    size_t payload = out->len - began - HEADER_USUAL;
+    size_t header_len = bgw_ws_header(header, BGW_WS_TEXT, payload);
+    if (header_len > HEADER_USUAL && !bgw_buf_reserve(out, header_len - HEADER_USUAL)) {
+        out->len = began;
+        return;
+    }
+    if (header_len != HEADER_USUAL)
+        memmove(out->data + began + header_len, out->data + began + HEADER_USUAL, payload);
+    memcpy(out->data + began, header, header_len);
+    out->len = began + header_len + payload;
 }
 
 void bgw_ws_append_close(struct bgw_buf *out, uint16_t code, struct bgw_slice reason)
