@@ -109,6 +109,10 @@ int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now);
 /* End of a turn: seals the relays. */
 void bgw_hub_flush(struct bgw_hub *hub);
 
+/* Any thread: the number of the newest event that was begun. What any shard shows is of it or of an earlier one; at rest it is what
+ * the relays were sealed with. */
+uint64_t bgw_hub_sequenced(const struct bgw_hub *hub);
+
 /* True when every partition of every feed has been read to the end taken at the start. */
 bool bgw_hub_ready(const struct bgw_hub *hub);
 /* For readiness and metrics; hub thread. */

@@ -51,11 +51,14 @@ void bgw_relay_destroy(struct bgw_relay **r); /* releases values that were not t
 void bgw_relay_put(struct bgw_relay *r, struct bgw_relay_mark *mark,
                    const struct bgw_relay_entry *e);
 void bgw_relay_barrier(struct bgw_relay *r, uint64_t ticket);
-/* End of a hub turn: publishes hub_seq and the epoch, and wakes once if there is news. */
+/* End of a hub turn: publishes hub_seq and the epoch, and wakes once if there is news or a seal is wanted. */
 void bgw_relay_seal(struct bgw_relay *r, uint64_t hub_seq, uint64_t epoch);
 /* False if nothing new. The values in the batch belong to the caller, who releases or keeps each.
  */
 bool bgw_relay_take(struct bgw_relay *r, struct bgw_relay_batch *batch);
 void bgw_relay_done(struct bgw_relay *r, struct bgw_relay_batch *batch);
+/* Shard thread: until hub_seq has been taken a seal wakes although it brings no news; for one that is there already and was not
+ * taken the wake comes before this returns. */
+void bgw_relay_want_seal(struct bgw_relay *r, uint64_t hub_seq);
 
 #endif

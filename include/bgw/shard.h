@@ -37,6 +37,9 @@ struct bgw_shard_ops {
     /* What the hub has begun to sequence, on whatever thread: a read waits until this shard has applied as much. NULL: no other
      * shard shows anything. */
     uint64_t (*sequenced)(void *arg);
+    /* A read waits for what the hub had sequenced: bgw_shard_on_batch is to be called as soon as a batch has this hub_seq, even if
+     * it brings nothing else. NULL: that happens anyway. */
+    void (*want_news)(void *arg, uint64_t hub_seq);
     /* The answer of a read that was not answered at once; the read is gone. Must not start another one before it returns. */
     void (*read_done)(void *arg, void *user, const struct bgw_read_answer *answer);
 };
@@ -113,6 +116,7 @@ bool bgw_session_choked(const struct bgw_session *session);
 void *bgw_session_conn(const struct bgw_session *session);
 /* The connection has said which dialect it speaks; only where the one before was a greeting. Nothing was encoded yet. */
 void bgw_session_settle(struct bgw_shard *s, struct bgw_session *session, const struct bgw_dialect *dialect);
+bool bgw_session_greeting(const struct bgw_session *session); /* not settled yet */
 /* From now on silence ends it (silence_ms): the client has shown that it pings. */
 void bgw_session_on_client_ping(struct bgw_shard *s, struct bgw_session *session);
 /* Appends whole messages of the session's dialect to its control lane, as an answer of the adapter's own. */

@@ -13,6 +13,8 @@
 #include "bgw/pool.h"
 #include "bgw/wheel.h"
 
+#include <stdatomic.h>
+
 /* ---- the book ---- */
 
 enum slot_flag {
@@ -211,6 +213,7 @@ struct bgw_hub {
     struct bgw_now now;
     bool started;
     uint64_t seq, seq_counted, random;
+    _Atomic uint64_t begun; /* seq, for any thread */
     struct book book;
     struct stream streams[BGW_FEEDS_MAX];
     struct bgw_wheel wheel;
@@ -227,6 +230,12 @@ struct bgw_hub {
     ((uint64_t)'0') /* of values that were read before the stream was assigned */
 
 void hub_set_now(struct bgw_hub *hub, struct bgw_now now);
+/* Before anything of the event goes into a relay. */
+static inline void hub_begin_event(struct bgw_hub *hub)
+{
+    /* release, and the relay's mutex is taken after it: whoever has seen something of the event finds its number here */
+    atomic_store_explicit(&hub->begun, ++hub->seq, memory_order_release);
+}
 struct stream *hub_stream(struct bgw_hub *hub, uint8_t feed);
 static inline struct stream *key_stream(struct bgw_hub *hub, const struct key *k)
 {

@@ -245,7 +245,7 @@ void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *fetched, 
 {
     struct bgw_fetched f = *fetched;
     hub_set_now(hub, now);
-    hub->seq++;
+    hub_begin_event(hub);
     struct care *c = fetch_find(hub, f.id);
     if (c) {
         BGW_ASSERT(f.result <= BGW_FETCH_UNAVAILABLE);
@@ -314,7 +314,7 @@ void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_s
 {
     struct invalidation in = {.hub = hub, .part = name->part, .has_v = has_v, .v = v};
     hub_set_now(hub, now);
-    hub->seq++;
+    hub_begin_event(hub);
     BGW_ASSERT(name->feed == feed);
     if (BGW_BUG("invalidate_lost"))
         return;

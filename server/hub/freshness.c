@@ -269,7 +269,7 @@ void bgw_hub_on_assigned(struct bgw_hub *hub, uint8_t feed, uint64_t epoch,
                          struct bgw_now now)
 {
     hub_set_now(hub, now);
-    hub->seq++;
+    hub_begin_event(hub);
     struct stream *st = hub_stream(hub, feed);
     BGW_ASSERT(epoch);
     bool changed = epoch != st->epoch;

@@ -164,7 +164,7 @@ static void unwatch(struct bgw_hub *hub, const struct bgw_hub_command *c)
 void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, struct bgw_now now)
 {
     hub_set_now(hub, now);
-    hub->seq++;
+    hub_begin_event(hub);
     BGW_ASSERT(c->shard < hub->config.shard_count);
     switch ((enum bgw_hub_command_kind)c->kind) {
     case BGW_HUB_WATCH:
@@ -201,6 +201,12 @@ void bgw_hub_flush(struct bgw_hub *hub)
     bgw_metric_set(BGW_M_BOOK_SLOTS, (int64_t)hub->book.slot_count);
     bgw_metric_set(BGW_M_BOOK_KEYS, (int64_t)hub->book.keys.count);
     bgw_metric_set(BGW_M_READY, bgw_hub_ready(hub));
+}
+
+uint64_t bgw_hub_sequenced(const struct bgw_hub *hub)
+{
+    /* acquire: pairs with hub_begin_event */
+    return atomic_load_explicit(&hub->begun, memory_order_acquire);
 }
 
 bool bgw_hub_ready(const struct bgw_hub *hub)

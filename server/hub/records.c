@@ -245,7 +245,7 @@ void bgw_hub_on_record(struct bgw_hub *hub, uint8_t feed, const struct bgw_recor
 {
     struct work w = {.hub = hub, .record = record};
     hub_set_now(hub, now);
-    hub->seq++;
+    hub_begin_event(hub);
     struct stream *st = hub_stream(hub, feed);
     bgw_metric_add(BGW_M_RECORDS_CONSUMED, 1);
     w.outcome.why = st->feed->decode(st->feed, record, &w.decoded);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay: the dirty set between the hub and one shard. Hides the two vectors and their swap. put,
- * barrier and seal are called on the hub thread, take and done on the shard's. Invariant: a (slot,
+ * barrier and seal are called on the hub thread, take, done and want_seal on the shard's. Invariant: a (slot,
  * watcher) has at most one entry in the open vector, so the set is never longer than what is
  * watched, and the shard sees each slot's newest value with the count of all that led to it.
  */
@@ -31,6 +31,7 @@ struct bgw_relay {
     uint64_t batch; /* number of the open vector; a mark of another one points nowhere */
     uint64_t hub_seq, barrier_done, epoch;
     uint64_t hub_seq_taken;
+    uint64_t wanted; /* until this hub_seq is taken, every seal is worth a wake */
     bool news;  /* since the last take: worth a wake */
     bool woken; /* since the last take */
     bgw_relay_wake wake;
@@ -157,6 +158,27 @@ void bgw_relay_barrier(struct bgw_relay *r, uint64_t ticket)
     unlock(r);
 }
 
+/* A bare hub_seq wakes only who waits for one: it rises with every turn and concerns few shards. */
+static bool wake_is_due(struct bgw_relay *r)
+{
+    bool awaited = r->wanted > r->hub_seq_taken && r->hub_seq > r->hub_seq_taken;
+    bool due = !r->woken && (r->news || awaited);
+    r->woken |= due;
+    return due;
+}
+
+void bgw_relay_want_seal(struct bgw_relay *r, uint64_t hub_seq)
+{
+    lock(r);
+    if (hub_seq > r->wanted)
+        r->wanted = hub_seq;
+    /* news alone wait for the seal */
+    bool wake = r->hub_seq > r->hub_seq_taken && wake_is_due(r);
+    unlock(r);
+    if (wake && r->wake)
+        r->wake(r->arg);
+}
+
 void bgw_relay_seal(struct bgw_relay *r, uint64_t hub_seq, uint64_t epoch)
 {
     lock(r);
@@ -164,9 +186,7 @@ void bgw_relay_seal(struct bgw_relay *r, uint64_t hub_seq, uint64_t epoch)
         r->news = true;
     r->hub_seq = hub_seq;
     r->epoch = epoch;
-    /* a bare hub_seq wakes nobody: it rises with every turn and concerns few shards */
-    bool wake = r->news && !r->woken;
-    r->woken |= wake;
+    bool wake = wake_is_due(r);
     unlock(r);
     if (wake && r->wake)
         r->wake(r->arg);

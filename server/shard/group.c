@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * group: keys that somebody of this shard subscribes to, their slots, and the tenants they belong
+ * group: keys that somebody of this shard subscribes to or reads, their slots, and the tenants they belong
  * to. Hides how a key is found by name and by the hub's reference. Shard thread only.
  * Invariant: a group is in the map and in the table until the hub has been told that nobody is
  * left; its reference is never used again, so a late entry for it finds nothing.
@@ -207,7 +207,7 @@ static void slot_deinit(struct slot *slot)
 
 void group_free(struct bgw_shard *s, struct group *g)
 {
-    BGW_ASSERT(bgw_list_empty(&g->subs) && g->sub_count == 0 && !g->queued);
+    BGW_ASSERT(bgw_list_empty(&g->subs) && !group_needed(g) && !g->queued);
     struct group_name name = {g->feed, g->tenant, group_key(g)};
     bgw_map_remove(&s->by_key, name_hash(&name), g);
     table_remove(s, g);
@@ -271,7 +271,9 @@ void group_detach(struct bgw_shard *s, struct sub *sub)
     BGW_ASSERT((g->sub_count == 0) == bgw_list_empty(&g->subs));
     if (BGW_BUG("unwatch_forgets_others") && g->sub_count > 0)
         g->forget = true;
-    if (g->sub_count == 0 || g->forget)
+    if (BGW_BUG("unwatch_forgets_readers") && g->sub_count == 0 && g->kept)
+        g->forget = true;
+    if (!group_needed(g) || g->forget)
         post_queue(s, g);
 }
 

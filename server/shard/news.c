@@ -80,4 +80,6 @@ void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e)
     }
     if (news)
         offer(s, slot, e->records);
+    if (g->kept)
+        reads_news(s, g);
 }

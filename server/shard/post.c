@@ -59,13 +59,14 @@ static bool post_group(struct bgw_shard *s, struct group *g)
         g->forget = false;
         return !g->told || post_one(s, BGW_HUB_UNWATCH, g, 0);
     }
-    if (g->sub_count > 0)
+    if (group_needed(g))
         return post_watches(s, g);
     return !g->told || post_one(s, BGW_HUB_UNWATCH, g, 0);
 }
 
 void post_all(struct bgw_shard *s)
 {
+    s->post_behind = true; /* until it turns out that everything fits */
     while (s->post_first) {
         struct group *g = s->post_first;
         if (!post_group(s, g))
@@ -74,9 +75,10 @@ void post_all(struct bgw_shard *s)
         if (!s->post_first)
             s->post_last = NULL;
         g->queued = false;
-        if (g->sub_count == 0)
+        if (!group_needed(g))
             group_free(s, g);
     }
+    s->post_behind = false;
     if (s->barrier_asked == s->barrier_posted)
         return;
     struct bgw_hub_command c = {

@@ -68,6 +68,7 @@ enum bgw_status bgw_shard_create(struct bgw_shard **out, const struct bgw_shard_
     bgw_list_init(&s->urgent);
     bgw_list_init(&s->unlabelled);
     bgw_list_init(&s->labelled);
+    reads_init(s);
     bgw_map_init(&s->by_key, GROUPS_MAX);
     bgw_map_init(&s->tenants, GROUPS_MAX + config->sessions_max);
     s->table_free = UINT32_MAX;
@@ -95,6 +96,7 @@ void bgw_shard_destroy(struct bgw_shard **shard)
     if (!s)
         return;
     BGW_ASSERT(bgw_list_empty(&s->all) && s->key_count == 0 && s->pending == 0);
+    reads_deinit(s);
     free_groups(s);
     bgw_map_deinit(&s->by_key);
     bgw_map_deinit(&s->tenants);
@@ -120,6 +122,7 @@ void bgw_shard_set_limits(struct bgw_shard *s, const struct bgw_shard_limits *li
     const struct bgw_shard_limits before = s->config.limits;
     s->config.limits = *limits;
     s->subs.count_max = limited(s->config.sessions_max, limits->keys_per_session_max, SUBS_MAX);
+    reads_limits_changed(s);
     for (struct bgw_list *at = s->all.next; at != &s->all; at = at->next)
         deadlines_changed(BGW_CONTAINER(at, struct bgw_session, of_shard), &before);
 }
@@ -156,6 +159,8 @@ void bgw_shard_look(const struct bgw_shard *s, struct bgw_shard_view *view)
         .sessions = s->sessions.in_use,
         .subscriptions = s->key_count,
         .groups = s->groups.in_use,
+        .reads_waiting = s->reads.waiting.in_use,
+        .reads_kept = s->reads.idle_count,
         .pending = s->pending,
         .window_ms = s->window_ms,
         .hub_behind = post_waiting(s),
@@ -194,6 +199,7 @@ void bgw_shard_on_batch(struct bgw_shard *s, const struct bgw_relay_batch *batch
         s->barrier_done = batch->barrier_done;
         presented_barrier_done(s);
     }
+    reads_advanced(s);
     shard_publish(s);
 }
 
@@ -247,12 +253,12 @@ int64_t bgw_shard_tick(struct bgw_shard *s, struct bgw_now now)
 {
     bgw_shard_set_now(s, now);
     bgw_wheel_advance(&s->wheel, s->now.mono_ms);
-    int64_t walk_ms = revoke_tick(s), labels_ms = presented_tick(s);
+    const int64_t waits_ms[] = {revoke_tick(s), presented_tick(s), reads_tick(s)};
     int64_t wait_ms = bgw_wheel_wait_ms(&s->wheel, TIMERS_LOOK_MS);
-    if (labels_ms < wait_ms)
-        wait_ms = labels_ms;
-    if (walk_ms < wait_ms)
-        wait_ms = walk_ms;
+    for (size_t i = 0; i < sizeof(waits_ms) / sizeof(*waits_ms); i++) {
+        if (waits_ms[i] < wait_ms)
+            wait_ms = waits_ms[i];
+    }
     if (post_waiting(s) && wait_ms > POST_RETRY_MS)
         wait_ms = POST_RETRY_MS;
     if (!bgw_list_empty(&s->flush) && s->window_until_ms - s->now.mono_ms < wait_ms)

@@ -166,6 +166,36 @@ TEST(wakes_once_from_empty_to_not_empty_and_never_for_a_bare_sequence)
     bgw_relay_destroy(&r);
 }
 
+TEST(seal_that_is_wanted_wakes_without_news_until_it_is_taken)
+{
+    struct bgw_relay *r = make();
+    struct bgw_relay_mark mark = {0};
+    size_t count;
+    bgw_relay_want_seal(r, 2);
+    CHECK_EQ_I64(wakes, 0);
+    bgw_relay_seal(r, 1, 0); /* not all of it, but the shard has to look what is missing */
+    CHECK_EQ_I64(wakes, 1);
+    bgw_relay_seal(r, 2, 0);
+    CHECK_EQ_I64(wakes, 1); /* woken already */
+    take(r, &count);
+    bgw_relay_seal(r, 3, 0);
+    CHECK_EQ_I64(wakes, 1); /* and wanted no longer */
+    bgw_relay_want_seal(r, 3);
+    CHECK_EQ_I64(wakes, 2); /* sealed before it was wanted */
+    take(r, &count);
+    bgw_relay_want_seal(r, 3);
+    bgw_relay_want_seal(r, 5);
+    bgw_relay_want_seal(r, 4);
+    put(r, &mark, entry(1, 1));
+    CHECK_EQ_I64(wakes, 2); /* what is there is not whole before the seal */
+    bgw_relay_seal(r, 4, 0);
+    take(r, &count);
+    CHECK_EQ_I64(wakes, 3);
+    bgw_relay_seal(r, 5, 0);
+    CHECK_EQ_I64(wakes, 4);
+    bgw_relay_destroy(&r);
+}
+
 TEST(take_hands_over_sequence_barrier_and_epoch_and_then_says_nothing_new)
 {
     struct bgw_relay *r = make();
@@ -215,6 +245,58 @@ static void *produce(void *arg)
     bgw_relay_barrier(r, ROUNDS);
     bgw_relay_seal(r, ROUNDS, 1);
     return NULL;
+}
+
+/* ---- a wait for the seal, on both threads ---- */
+
+struct race {
+    struct bgw_relay *relay;
+    atomic_uint_least64_t begun;
+    atomic_int woken;
+};
+
+static void on_race_wake(void *arg)
+{
+    struct race *race = arg;
+    atomic_fetch_add(&race->woken, 1);
+}
+
+static void *sequence(void *arg)
+{
+    struct race *race = arg;
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        atomic_store(&race->begun, i);
+        bgw_relay_seal(race->relay, i, 0);
+    }
+    return NULL;
+}
+
+/* Whoever wants what has begun is woken, however the seal falls. */
+TEST(two_threads_miss_no_wanted_seal)
+{
+    struct race race = {0};
+    struct bgw_relay_batch batch;
+    pthread_t thread;
+    uint64_t taken = 0, spins = 0;
+    race.relay = bgw_relay_create(on_race_wake, &race);
+    CHECK(pthread_create(&thread, NULL, sequence, &race) == 0);
+    while (taken < ROUNDS && spins < 2000000000) {
+        uint64_t wanted = atomic_load(&race.begun);
+        if (wanted <= taken)
+            continue;
+        bgw_relay_want_seal(race.relay, wanted);
+        while (taken < wanted && spins < 2000000000) {
+            while (!atomic_exchange(&race.woken, 0) && spins < 2000000000)
+                spins++;
+            if (!bgw_relay_take(race.relay, &batch))
+                continue;
+            taken = batch.hub_seq;
+            bgw_relay_done(race.relay, &batch);
+        }
+    }
+    CHECK_EQ_I64(taken, ROUNDS);
+    pthread_join(thread, NULL);
+    bgw_relay_destroy(&race.relay);
 }
 
 TEST(two_threads_lose_nothing_and_never_go_back)

@@ -263,3 +263,29 @@ TEST(watches_of_made_up_parts_leave_room_for_real_ones)
     CHECK_EQ_I64(rig_minor(&r, rig_told(&r, 0)), 10);
     rig_end(&r);
 }
+
+TEST(number_of_an_event_is_there_for_everybody_before_it_is_sealed)
+{
+    struct bgw_relay_batch batch;
+    rig_start(&r, 1);
+    rig_watch(&r, 0, "A");
+    rig_take(&r, 0);
+    bgw_hub_flush(r.hub);
+    CHECK(bgw_relay_take(r.relays[1], &batch));
+    CHECK_EQ_I64(bgw_hub_sequenced(r.hub), batch.hub_seq); /* at rest */
+    bgw_relay_done(r.relays[1], &batch);
+    uint64_t before = bgw_hub_sequenced(r.hub);
+    rig_put(&r, 0, 0, "A", 10, 5);
+    CHECK_EQ_I64(bgw_hub_sequenced(r.hub), before + 1);
+    CHECK(bgw_relay_take(r.relays[0], &batch)); /* in the relay already, and not sealed */
+    CHECK_EQ_I64(batch.hub_seq, before);
+    CHECK_EQ_I64(batch.count, 1);
+    bgw_blob_release(batch.entries[0].value);
+    bgw_relay_done(r.relays[0], &batch);
+    rig_invalidate(&r, "A", -1);
+    rig_answer(&r, BGW_FETCH_UNAVAILABLE);
+    CHECK_EQ_I64(bgw_hub_sequenced(r.hub), before + 3);
+    rig_assign(&r, "e2", 1);
+    CHECK_EQ_I64(bgw_hub_sequenced(r.hub), before + 4);
+    rig_end(&r);
+}
