@@ -4,14 +4,14 @@ one check; the last line counts them."""
 
 import sys
 
-from . import rooms, scripts, sources, tables
+from . import api, rooms, scripts, sources, tables
 from .files import Files
 
 
 def main():
     files = Files()
     passed, failures, remarks = 0, [], []
-    for rule in (*rooms.RULES, *sources.RULES, *scripts.RULES, *tables.RULES):
+    for rule in (*rooms.RULES, *sources.RULES, *scripts.RULES, *tables.RULES, *api.RULES):
         for name, complaints in rule(files, remarks):
             if complaints:
                 failures.append((rule.__name__, name, complaints))
