@@ -159,10 +159,7 @@ void conn_signalr_stream_post(struct bgw_conn *c, const struct bgw_http_request 
 void conn_negotiate_posted(struct bgw_conn_host *h, const struct bgw_posted *posted)
 {
     struct bgw_conn *c = bgw_attachments_conn(h->attachments, h->index, posted->id);
-    if (c && c->state == CONN_OPEN && c->session) { /* else it ended while this was on its way */
-        bgw_shard_set_now(h->native.shard, conn_now(c));
-        bgw_session_on_traffic(h->native.shard, c->session, conn_now(c));
-        conn_signalr_feed(c, bgw_blob_slice(posted->body));
-    }
+    if (c) /* else it ended while this was on its way */
+        conn_signalr_posted(c, bgw_blob_slice(posted->body));
     bgw_blob_release(posted->body);
 }
