@@ -76,6 +76,20 @@ void conn_audit(const struct bgw_conn *c, enum bgw_audit_kind kind, const struct
     bgw_audit_put(c->host->audit, &e);
 }
 
+void conn_audit_key(const struct bgw_conn *c, enum bgw_audit_kind kind, const struct bgw_claims *claims,
+                    const struct conn_audit_slot *slot)
+{
+    struct bgw_audit_event e;
+    if (!c->host->audit)
+        return;
+    begin(c, kind, claims, &e);
+    e.part = slot->part;
+    e.has_key = slot->key.data != NULL;
+    copy(e.key, sizeof(e.key), slot->key);
+    copy(e.code, sizeof(e.code), bgw_slice_str(slot->code));
+    bgw_audit_put(c->host->audit, &e);
+}
+
 void bgw_conn_seen(void *arg, void *conn, enum bgw_seen what, struct bgw_slice key, bgw_part part, const char *code)
 {
     static const enum bgw_audit_kind kinds[] = {
@@ -83,15 +97,7 @@ void bgw_conn_seen(void *arg, void *conn, enum bgw_seen what, struct bgw_slice k
         [BGW_SEEN_UNSUBSCRIBED] = BGW_AUDIT_UNSUBSCRIBED, [BGW_SEEN_REVOKED] = BGW_AUDIT_REVOKED,
         [BGW_SEEN_REFRESHED] = BGW_AUDIT_REFRESHED,
     };
-    const struct bgw_conn *c = conn;
-    struct bgw_audit_event e;
+    const struct conn_audit_slot slot = {key, part, code};
     (void)arg;
-    if (!c->host->audit)
-        return;
-    begin(c, kinds[what], NULL, &e);
-    e.part = part;
-    e.has_key = key.data != NULL;
-    copy(e.key, sizeof(e.key), key);
-    copy(e.code, sizeof(e.code), bgw_slice_str(code));
-    bgw_audit_put(c->host->audit, &e);
+    conn_audit_key(conn, kinds[what], NULL, &slot);
 }

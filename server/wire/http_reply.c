@@ -9,6 +9,7 @@
 #include "bgw/assert.h"
 #include "bgw/metrics.h"
 
+#include <stdio.h>
 #include <time.h>
 
 static const struct {
@@ -77,17 +78,36 @@ static size_t status_row(int status)
     return 0;
 }
 
-static void append_date(struct bgw_buf *out, struct bgw_now now)
+/* A second's line serves all of its responses. */
+struct date_line { /* one thread's */
+    int64_t second;
+    int len; /* 0: none yet */
+    char text[64];
+};
+
+static void make_date(struct date_line *d, int64_t second)
 {
     static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    time_t seconds = (time_t)(now.wall_ms / 1000);
+    time_t seconds = (time_t)second;
     struct tm t;
+    d->len = 0;
+    d->second = second;
     if (!gmtime_r(&seconds, &t))
         return;
-    bgw_buf_appendf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
-                    t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    int len = snprintf(d->text, sizeof(d->text), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
+                       t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    d->len = len < (int)sizeof(d->text) ? len : 0;
+}
+
+static void append_date(struct bgw_buf *out, struct bgw_now now)
+{
+    static _Thread_local struct date_line line;
+    int64_t second = now.wall_ms / 1000;
+    if (!line.len || line.second != second)
+        make_date(&line, second);
+    bgw_buf_append(out, bgw_slice_of(line.text, (size_t)line.len));
 }
 
 void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, size_t body_len,
@@ -95,12 +115,18 @@ void bgw_http_reply_head(struct bgw_buf *out, const struct bgw_http_reply *r, si
 {
     size_t row = status_row(r->status);
     bgw_metric_add(statuses[row].counter, 1);
-    bgw_buf_appendf(out, "HTTP/1.1 %d %s\r\n", r->status, statuses[row].text);
+    bgw_buf_append_str(out, "HTTP/1.1 ");
+    bgw_buf_append_u64(out, (uint64_t)r->status);
+    bgw_buf_append_byte(out, ' ');
+    bgw_buf_append_str(out, statuses[row].text);
+    bgw_buf_append_str(out, "\r\n");
     append_date(out, now);
     if (r->content_type) {
-        bgw_buf_appendf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", r->content_type,
-                        body_len);
-        bgw_buf_append_str(out, "X-Content-Type-Options: nosniff\r\n");
+        bgw_buf_append_str(out, "Content-Type: ");
+        bgw_buf_append_str(out, r->content_type);
+        bgw_buf_append_str(out, "\r\nContent-Length: ");
+        bgw_buf_append_u64(out, body_len);
+        bgw_buf_append_str(out, "\r\nX-Content-Type-Options: nosniff\r\n");
     }
     if (r->headers)
         bgw_buf_append_str(out, r->headers);

@@ -196,7 +196,8 @@ enum bgw_refusal bgw_http_rules_headers(struct http_head *h, struct bgw_http_req
     static const char *const once[] = {"authorization", "origin",
                                        "content-type",  "sec-websocket-key",
                                        "if-none-match", "sec-websocket-version",
-                                       "x-tenant-id",   "last-event-id"};
+                                       "x-tenant-id",   "last-event-id",
+                                       "x-min-version"};
     enum bgw_refusal why = judge_host(r);
     for (size_t i = 0; !why && i < sizeof(once) / sizeof(*once); i++) {
         if (bgw_http_header_count(r, once[i]) > 1)
