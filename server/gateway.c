@@ -22,6 +22,7 @@
 #define EMBEDDED "embedded"
 #define EMBEDDED_PARTITIONS 6
 #define KAFKA_END_MS 3000
+#define ATTACHMENTS_MAX 4000000u
 
 const char *bgw_version(void)
 {
@@ -155,6 +156,12 @@ static enum bgw_status make_hub_host(struct bgw_gateway *g)
     return bgw_hub_host_create(&g->hub, &config);
 }
 
+/* Any thread: shards stop before the hub does. */
+static uint64_t sequenced(void *hub)
+{
+    return bgw_hub_host_sequenced(hub);
+}
+
 static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_buf *error)
 {
     struct bgw_worker_config config = {
@@ -170,12 +177,17 @@ static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_b
         .audit = g->door.audit,
         .listen_fd = g->listen_fds[i],
         .hub_commands = bgw_hub_host_mailbox(g->hub),
+        .attachments = g->attachments,
+        .sequenced = sequenced,
+        .sequenced_arg = g->hub,
         .version = bgw_version(),
         .demo_token = g->welcome.page.len ? g->welcome.page.data : NULL,
         .health = tell_health,
         .health_arg = g,
     };
     memcpy(config.resume_key, g->door.resume_key, sizeof(config.resume_key));
+    bgw_auth_derive(bgw_slice_of((const char *)g->door.resume_key, sizeof(g->door.resume_key)),
+                    "balance-gateway connection tokens 1", config.connection_key);
     g->listen_fds[i] = -1; /* the worker's from here on, also if it fails */
     return bgw_worker_create(&g->workers[i], &config, error);
 }
@@ -183,6 +195,8 @@ static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_b
 static enum bgw_status make_workers_and_hub(struct bgw_gateway *g, struct bgw_buf *error)
 {
     struct bgw_relay *relays[BGW_SHARDS_MAX];
+    if (bgw_attachments_create(&g->attachments, ATTACHMENTS_MAX) != BGW_OK)
+        return BGW_NO_MEMORY;
     for (; g->worker_count < g->shard_count; g->worker_count++) {
         enum bgw_status status = make_worker(g, g->worker_count, error);
         if (status != BGW_OK)
@@ -288,6 +302,7 @@ static void tear_down(struct bgw_gateway *g)
         if (g->listen_fds[i] >= 0)
             close(g->listen_fds[i]);
     }
+    bgw_attachments_destroy(&g->attachments);
     bgw_hub_host_destroy(&g->hub);
     if (g->broker)
         bgw_embedded_broker_destroy(&g->broker);

@@ -245,6 +245,11 @@ int64_t bgw_hub_host_turned_ms(const struct bgw_hub_host *h)
     return atomic_load_explicit(&h->told.turned_ms, memory_order_relaxed);
 }
 
+uint64_t bgw_hub_host_sequenced(const struct bgw_hub_host *h)
+{
+    return bgw_hub_sequenced(h->hub);
+}
+
 bool bgw_hub_host_ready(const struct bgw_hub_host *h)
 {
     return atomic_load_explicit(&h->told.ready, memory_order_acquire);

@@ -36,6 +36,7 @@ BGW_MUST_CHECK enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, stru
 BGW_MUST_CHECK enum bgw_status bgw_hub_host_start(struct bgw_hub_host *h); /* the thread */
 /* Any thread, once connected: ready, reason, degraded. */
 void bgw_hub_host_health(struct bgw_hub_host *h, struct bgw_health *out);
+uint64_t bgw_hub_host_sequenced(const struct bgw_hub_host *h); /* any thread, once connected: what it has begun to sequence */
 bool bgw_hub_host_ready(const struct bgw_hub_host *h); /* any thread */
 /* Ends the thread and everything that `connect` made: before the workers go. Nothing more enters afterwards. */
 void bgw_hub_host_stop(struct bgw_hub_host *h);

@@ -36,6 +36,7 @@ struct bgw_gateway { /* main thread, except the atomics */
     int listen_fds[BGW_SHARDS_MAX];
     size_t shard_count, worker_count, started;
     char listen_bound[BGW_ADDRESS_MAX];
+    struct bgw_attachments *attachments;
     struct bgw_worker *workers[BGW_SHARDS_MAX];
     struct bgw_hub_host *hub;
     struct bgw_ops_host *ops;

@@ -6,6 +6,7 @@
 #ifndef BGW_WORKER_H
 #define BGW_WORKER_H
 
+#include "bgw/attachments.h"
 #include "bgw/audit.h"
 #include "bgw/auth.h"
 #include "bgw/config.h"
@@ -32,7 +33,10 @@ struct bgw_worker_config {
     int listen_fd;                     /* bound with SO_REUSEPORT */
     size_t sockets_max;                /* this shard's share; 0: derived from connections_max or the descriptor limit */
     struct bgw_mailbox *hub_commands;  /* struct bgw_hub_command */
-    uint8_t resume_key[32];
+    uint8_t resume_key[32], connection_key[32]; /* the same on every replica */
+    struct bgw_attachments *attachments;        /* of all shards; NULL: SignalR's ids are not remembered */
+    uint64_t (*sequenced)(void *arg);           /* any thread: what the hub has begun to sequence; NULL: nobody else shows anything */
+    void *sequenced_arg;
     const char *version;
     const char *demo_token;            /* given to the page in demo mode; NULL otherwise */
     void (*health)(void *arg, struct bgw_health *out); /* any thread */

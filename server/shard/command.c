@@ -154,6 +154,11 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
     return BGW_OK;
 }
 
+bool bgw_session_greeting(const struct bgw_session *n)
+{
+    return n->dialect->greeting;
+}
+
 /* Who has said bye meanwhile has said it in the words of the greeting. */
 void bgw_session_settle(struct bgw_shard *s, struct bgw_session *n, const struct bgw_dialect *dialect)
 {

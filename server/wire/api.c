@@ -6,15 +6,14 @@
  */
 #include "api.h"
 
-#include "handshake.h"
+#include "cors.h"
 #include "native.h"
 
 #include "bgw/assert.h"
 
 #include <stdio.h>
 
-#define ORIGIN_BYTES_MAX 256u
-#define HEADERS_MAX 1024u
+#define HEADERS_MAX (BGW_CORS_BYTES_MAX + 512u)
 
 /* one request's */
 struct exchange {
@@ -60,7 +59,8 @@ static int page_ws_info(const struct bgw_api *api, const struct bgw_http_request
     (void)now;
     bgw_buf_append_str(body, "{\"endpoint\":\"/ws\",\"protocols\":[\"websocket\"],"
                              "\"features\":[\"balance-updates\",\"real-time-notifications\"],"
-                             "\"subprotocols\":[\"" BGW_NATIVE_PROTOCOL "\"],\"version\":");
+                             "\"subprotocols\":[\"" BGW_NATIVE_PROTOCOL "\"],"
+                             "\"dialects\":[\"" BGW_NATIVE_PROTOCOL "\",\"signalr-json\",\"app\",\"sse\"],\"version\":");
     bgw_buf_append_json(body, bgw_slice_str(api->version));
     bgw_buf_append_byte(body, '}');
     return 200;
@@ -96,6 +96,36 @@ static const struct {
     {"/demo/token.json", page_demo_token, false},
 };
 
+/* ---- the paths that others answer ---- */
+
+#define HUB "/ws"
+#define ACCOUNTS "/ledger/accounts/"
+
+static bool is_hub(const struct bgw_http_request *r)
+{
+    return bgw_slice_eq(r->path, BGW_SLICE(HUB)) || bgw_slice_eq(r->path, BGW_SLICE(HUB "/negotiate"));
+}
+
+static bool ends_with(struct bgw_slice s, const char *suffix)
+{
+    size_t len = strlen(suffix);
+    return s.len >= len && memcmp(s.data + s.len - len, suffix, len) == 0;
+}
+
+static bool is_read(const struct bgw_http_request *r)
+{
+    size_t prefix = strlen(ACCOUNTS);
+    if (bgw_slice_eq(r->path, BGW_SLICE("/v1/balances")))
+        return true;
+    return r->path.len > prefix && memcmp(r->path.data, ACCOUNTS, prefix) == 0 &&
+           (ends_with(r->path, "/balance") || ends_with(r->path, "/balance/global"));
+}
+
+static const char *methods_of(const struct bgw_http_request *r)
+{
+    return is_hub(r) ? "GET, POST, DELETE, OPTIONS" : "GET, HEAD, OPTIONS";
+}
+
 /* ---- answers ---- */
 
 static enum bgw_api_result done(const struct exchange *x)
@@ -107,19 +137,6 @@ static enum bgw_api_result refuse(struct exchange *x, enum bgw_refusal why, cons
 {
     bgw_http_refuse(x->out, why, headers, x->request->method == BGW_HTTP_HEAD, x->now);
     return BGW_API_CLOSE;
-}
-
-/* CORS: an allowed page may read the answer. Appends whole header lines. */
-static void append_cors(const struct exchange *x, struct bgw_buf *headers)
-{
-    struct bgw_slice origin = bgw_http_header(x->request, "origin", 0);
-    bgw_buf_append_str(headers, "Vary: Origin\r\n");
-    if (!origin.data || origin.len > ORIGIN_BYTES_MAX ||
-        !bgw_origin_allowed(x->request, x->api->origins))
-        return;
-    bgw_buf_append_str(headers, "Access-Control-Allow-Origin: ");
-    bgw_buf_append(headers, origin);
-    bgw_buf_append_str(headers, "\r\n");
 }
 
 static void reply(struct exchange *x, int status, const char *content_type, struct bgw_slice body,
@@ -150,7 +167,7 @@ static enum bgw_api_result answer_page(struct exchange *x, size_t route)
     } else {
         bgw_buf_append_str(&headers, "Cache-Control: no-store\r\n");
         if (routes[route].shared)
-            append_cors(x, &headers);
+            bgw_cors_append(x->request, x->api->origins, &headers);
         reply(x, status, "application/json", bgw_buf_slice(&body), &headers);
     }
     bgw_buf_deinit(&body);
@@ -162,13 +179,7 @@ static enum bgw_api_result answer_options(struct exchange *x)
 {
     struct bgw_buf headers;
     bgw_buf_init(&headers, HEADERS_MAX);
-    bgw_buf_append_str(&headers, "Allow: GET, HEAD, OPTIONS\r\n");
-    append_cors(x, &headers);
-    if (bgw_http_header(x->request, "access-control-request-method", 0).data)
-        bgw_buf_append_str(
-            &headers, "Access-Control-Allow-Methods: GET, HEAD\r\n"
-                      "Access-Control-Allow-Headers: Authorization, Content-Type, If-None-Match\r\n"
-                      "Access-Control-Max-Age: 600\r\n");
+    bgw_cors_append_preflight(x->request, x->api->origins, methods_of(x->request), &headers);
     reply(x, 204, NULL, BGW_SLICE(""), &headers);
     bgw_buf_deinit(&headers);
     return done(x);
@@ -213,6 +224,15 @@ static enum bgw_api_result answer_static(struct exchange *x)
     return result;
 }
 
+static enum bgw_api_result answer_path(struct exchange *x)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+        if (bgw_slice_eq(x->request->path, bgw_slice_str(routes[i].path)))
+            return answer_page(x, i);
+    }
+    return answer_static(x);
+}
+
 enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_http_request *r,
                                    bool last, struct bgw_buf *out, struct bgw_now now)
 {
@@ -220,17 +240,16 @@ enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_h
         .api = api, .request = r, .out = out, .now = now, .close = last || !r->keep_alive};
     if (r->method == BGW_HTTP_OPTIONS)
         return answer_options(&x);
-    bool ws = bgw_slice_eq(r->path, BGW_SLICE("/ws"));
-    if (r->method != BGW_HTTP_GET && (ws || r->method != BGW_HTTP_HEAD))
-        return refuse(&x, BGW_REFUSAL_METHOD,
-                      ws ? "Allow: GET, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n");
-    if (ws)
-        return BGW_API_UPGRADE;
+    if (is_hub(r))
+        return r->upgrade && bgw_slice_eq(r->path, BGW_SLICE(HUB)) ? BGW_API_UPGRADE : BGW_API_NEGOTIATE;
+    if (r->method != BGW_HTTP_GET && r->method != BGW_HTTP_HEAD) {
+        char allow[64];
+        snprintf(allow, sizeof(allow), "Allow: %s\r\n", methods_of(r));
+        return refuse(&x, BGW_REFUSAL_METHOD, allow);
+    }
     if (r->upgrade)
         return refuse(&x, BGW_REFUSAL_NOT_FOUND, NULL);
-    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-        if (bgw_slice_eq(r->path, bgw_slice_str(routes[i].path)))
-            return answer_page(&x, i);
-    }
-    return answer_static(&x);
+    if (bgw_slice_eq(r->path, BGW_SLICE("/v1/stream")))
+        return BGW_API_STREAM;
+    return is_read(r) ? BGW_API_READ : answer_path(&x);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn: a connection's life and its HTTP part. Hides which of a connection's few deadlines runs and
- * what stops reading: a response that is not out, a choked session, a key that is being fetched.
- * Called by the worker (transport and shard callbacks) on the shard's thread. Invariant: responses
- * leave in the order of their requests, and the next request is parsed when its predecessor's
- * response is with the kernel.
+ * conn: a connection's life. Hides which of a connection's few deadlines runs and what stops
+ * reading: a response that is not out, a choked session, a key that is being fetched, a balance that
+ * is being read. Called by the worker (transport and shard callbacks) on the shard's thread.
+ * Invariant: what is received is looked at in order, and only while nothing that came before it is
+ * still under way.
  */
 #include "conn_private.h"
 
@@ -57,11 +57,10 @@ static void drop_busy(struct bgw_conn *c)
     bgw_pool_give(&c->host->busy_pool, b);
 }
 
-/* An open WebSocket with nothing under way gives its memory back. */
-static void settle(struct bgw_conn *c)
+void conn_settle(struct bgw_conn *c)
 {
     const struct conn_busy *b = c->busy;
-    if (c->state != CONN_OPEN || !b || b->reader || b->stash || b->out || b->key_wait)
+    if (c->state != CONN_OPEN || !b || b->reader || b->stash || b->out || b->key_wait || b->records)
         return;
     if (decoder_idle(&b->decoder) && !bgw_list_linked(&b->wait_link) &&
         !bgw_list_linked(&b->timer.link))
@@ -85,7 +84,7 @@ void conn_disarm(struct bgw_conn *c)
 
 /* ---- sending ---- */
 
-static struct bgw_buf *buf_make(size_t len_max)
+struct bgw_buf *conn_buf_make(size_t len_max)
 {
     struct bgw_buf *b = malloc(sizeof(*b));
     if (b)
@@ -93,7 +92,7 @@ static struct bgw_buf *buf_make(size_t len_max)
     return b;
 }
 
-static void buf_drop(struct bgw_buf **b)
+void conn_buf_drop(struct bgw_buf **b)
 {
     if (*b)
         bgw_buf_deinit(*b);
@@ -102,10 +101,10 @@ static void buf_drop(struct bgw_buf **b)
 }
 
 /* Keeps bytes in *to. False: too much, or no memory. */
-static bool keep(struct bgw_buf **to, struct bgw_slice bytes, size_t len_max)
+bool conn_keep(struct bgw_buf **to, struct bgw_slice bytes, size_t len_max)
 {
     if (!*to)
-        *to = buf_make(len_max);
+        *to = conn_buf_make(len_max);
     if (!*to)
         return false;
     bgw_buf_append(*to, bytes);
@@ -123,7 +122,7 @@ void conn_send(struct bgw_conn *c, struct bgw_slice bytes)
         return;
     if (!has_out(c) && !bgw_socket_buffered(c->sock))
         (void)bgw_socket_send(c->sock, bytes);
-    else if (!conn_need_busy(c) || !keep(&c->busy->out, bytes, OUT_MAX))
+    else if (!conn_need_busy(c) || !conn_keep(&c->busy->out, bytes, OUT_MAX))
         conn_abort(c);
 }
 
@@ -134,7 +133,7 @@ static void flush_out(struct bgw_conn *c)
         return;
     c->busy->out = NULL;
     (void)bgw_socket_send(c->sock, bgw_buf_slice(out));
-    buf_drop(&out);
+    conn_buf_drop(&out);
 }
 
 enum bgw_sent bgw_conn_send(void *arg, void *conn, struct bgw_slice bytes)
@@ -179,7 +178,10 @@ static void drop_all(struct bgw_conn *c)
     bgw_list_remove(&c->busy->wait_link);
     bgw_http_reader_destroy(&c->busy->reader);
     conn_drop_key_wait(c);
-    buf_drop(&c->busy->stash);
+    if (c->busy->reading)
+        conn_read_drop(c);
+    conn_buf_drop(&c->busy->stash);
+    conn_buf_drop(&c->busy->records);
 }
 
 void conn_finish(struct bgw_conn *c)
@@ -233,6 +235,7 @@ static void count_close(const struct bgw_conn *c)
     }
     bgw_metric_add(counter, 1);
     bgw_metric_add(BGW_M_SIGNALR_CONNECTIONS, -1);
+    bgw_metric_add(conn_gauge((enum conn_kind)c->kind), -1);
     uint32_t lasted_ms = (uint32_t)conn_now(c).mono_ms - c->opened_ms;
     bgw_metric_observe_us(BGW_M_SIGNALR_DURATION, (int64_t)lasted_ms * 1000);
 }
@@ -244,29 +247,16 @@ void bgw_conn_closed(void *conn)
     drop_all(c);
     end_session(c);
     if (c->busy)
-        buf_drop(&c->busy->out);
+        conn_buf_drop(&c->busy->out);
     drop_busy(c);
     if (c->upgraded)
         count_close(c);
+    conn_negotiate_closed(c);
     conn_door_closed(c);
     bgw_pool_give(&c->host->pool, c);
 }
 
 /* ---- deadlines ---- */
-
-static void on_http_deadline(struct bgw_conn *c)
-{
-    if (bgw_socket_buffered(c->sock)) { /* a response is on its way: the transport judges stalls */
-        conn_arm(c, c->host->policy->idle_ms);
-        return;
-    }
-    if (c->busy->reader || !c->served) {
-        bgw_buf_clear(&c->host->out);
-        bgw_http_refuse(&c->host->out, BGW_REFUSAL_TIMEOUT, NULL, false, conn_now(c));
-        conn_send(c, bgw_buf_slice(&c->host->out));
-    }
-    conn_finish(c);
-}
 
 static void on_timer(struct bgw_timer *timer, int64_t now_ms)
 {
@@ -274,7 +264,9 @@ static void on_timer(struct bgw_timer *timer, int64_t now_ms)
     (void)now_ms;
     bgw_shard_set_now(c->host->native.shard, conn_now(c));
     if (c->state == CONN_HTTP)
-        on_http_deadline(c);
+        conn_http_deadline(c);
+    else if (c->state == CONN_KEY_WAIT)
+        conn_http_request(c);
     else
         conn_ws_deadline(c);
     if (c->state != CONN_OPEN) /* else a wait of ours is over */
@@ -333,10 +325,10 @@ bool conn_may_read(const struct bgw_conn *c)
     }
 }
 
-/* Those whose timer ends the wait are not looked at in each turn: there may be very many. */
+/* Those whose timer or answer ends the wait are not looked at in each turn: there may be very many. */
 static bool timed(const struct bgw_conn *c)
 {
-    return slowed(c) || c->state == CONN_KEY_WAIT || c->state == CONN_KEY_WAIT_OPEN;
+    return slowed(c) || c->state == CONN_KEY_WAIT || c->state == CONN_KEY_WAIT_OPEN || c->state == CONN_READING;
 }
 
 void conn_wait(struct bgw_conn *c)
@@ -352,71 +344,9 @@ void conn_wait(struct bgw_conn *c)
         bgw_list_push_back(&c->host->waiting, &c->busy->wait_link);
 }
 
-static void refuse_request(struct bgw_conn *c)
+static bool is_stream(const struct bgw_conn *c)
 {
-    enum bgw_refusal why = bgw_http_reader_refusal(c->busy->reader);
-    const struct bgw_http_request *r = bgw_http_reader_request(c->busy->reader);
-    bgw_buf_clear(&c->host->out);
-    bgw_http_refuse(&c->host->out, why,
-                    why == BGW_REFUSAL_METHOD ? "Allow: GET, HEAD, OPTIONS\r\n" : NULL,
-                    r->method == BGW_HTTP_HEAD, conn_now(c));
-    conn_send(c, bgw_buf_slice(&c->host->out));
-    conn_finish(c);
-}
-
-static void answer_request(struct bgw_conn *c)
-{
-    struct bgw_conn_host *h = c->host;
-    bgw_buf_clear(&h->out);
-    h->api.origins = h->policy->origins;
-    enum bgw_api_result result = bgw_api_answer(&h->api, bgw_http_reader_request(c->busy->reader),
-                                                h->draining, &h->out, conn_now(c));
-    if (result == BGW_API_UPGRADE) {
-        conn_ws_upgrade(c);
-        return;
-    }
-    c->served = true;
-    bgw_http_reader_destroy(&c->busy->reader);
-    if (h->out.failed) { /* no memory for the response: nothing of it went out */
-        conn_abort(c);
-        return;
-    }
-    conn_send(c, bgw_buf_slice(&h->out));
-    if (result == BGW_API_CLOSE)
-        conn_finish(c);
-    else
-        conn_arm(c, h->policy->idle_ms);
-    if (h->out.cap > 65536) { /* a large file went by: its memory is not kept */
-        bgw_buf_deinit(&h->out);
-        bgw_buf_init(&h->out, BGW_REPLY_MAX);
-    }
-}
-
-static size_t feed_http(struct bgw_conn *c, struct bgw_slice bytes)
-{
-    size_t used = 0;
-    if (!c->busy->reader) {
-        const struct bgw_policy *p = c->host->policy;
-        const struct bgw_http_limits limits = {p->header_bytes_max, p->body_bytes_max};
-        c->busy->reader = bgw_http_reader_create(&limits);
-        if (!c->busy->reader) {
-            conn_abort(c);
-            return bytes.len;
-        }
-        if (c->served) /* the first request's deadline runs since accept */
-            conn_arm(c, p->header_ms);
-    }
-    switch (bgw_http_read(c->busy->reader, bytes, &used)) {
-    case BGW_HTTP_MORE:
-        break;
-    case BGW_HTTP_DONE:
-        answer_request(c);
-        break;
-    case BGW_HTTP_REFUSED:
-        refuse_request(c);
-        return bytes.len;
-    }
-    return used;
+    return c->kind == CONN_STREAM || c->kind == CONN_SIGNALR_STREAM;
 }
 
 /* Looks at as many bytes as it may; returns how many. */
@@ -425,7 +355,9 @@ static size_t pump(struct bgw_conn *c, char *bytes, size_t len)
     size_t used = 0;
     while (used < len && conn_may_read(c)) {
         if (c->state == CONN_HTTP)
-            used += feed_http(c, bgw_slice_of(bytes + used, len - used));
+            used += conn_http_feed(c, bgw_slice_of(bytes + used, len - used));
+        else if (is_stream(c))
+            conn_finish(c); /* a stream's client has nothing more to say */
         else
             used += conn_ws_feed(c, bytes + used, len - used);
     }
@@ -447,13 +379,13 @@ void bgw_conn_received(void *conn, struct bgw_slice bytes)
     /* the transport hands its receive buffer over: unmasking in place is allowed (transport.h) */
     size_t used = c->busy->stash ? 0 : pump(c, (char *)(uintptr_t)bytes.data, bytes.len);
     if (used < bytes.len &&
-        !keep(&c->busy->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
+        !conn_keep(&c->busy->stash, bgw_slice_of(bytes.data + used, bytes.len - used), STASH_MAX)) {
         conn_abort(c);
         return;
     }
     if (!conn_may_read(c))
         conn_wait(c);
-    settle(c);
+    conn_settle(c);
 }
 
 void conn_resume(struct bgw_conn *c)
@@ -468,13 +400,18 @@ void conn_resume(struct bgw_conn *c)
         if (stash->len)
             c->busy->stash = stash;
         else
-            buf_drop(&stash);
+            conn_buf_drop(&stash);
+        if (!conn_may_read(c))
+            return;
+    }
+    if (c->busy->records) {
+        conn_signalr_resume(c);
         if (!conn_may_read(c))
             return;
     }
     bgw_list_remove(&c->busy->wait_link);
     bgw_socket_pause(c->sock, false);
-    settle(c);
+    conn_settle(c);
 }
 
 void bgw_conn_writable(void *conn)
@@ -494,5 +431,5 @@ void bgw_conn_writable(void *conn)
         bgw_session_on_writable(c->host->native.shard, c->session, conn_now(c));
     if (c->state != CONN_DONE && c->busy && bgw_list_linked(&c->busy->wait_link))
         conn_resume(c);
-    settle(c);
+    conn_settle(c);
 }

@@ -7,7 +7,9 @@
  */
 #include "conn_private.h"
 
+#include "cors.h"
 #include "forwarded.h"
+#include "handshake.h"
 
 #include "bgw/assert.h"
 #include "bgw/hash.h"
@@ -60,7 +62,7 @@ enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_reque
 {
     const struct bgw_policy *p = c->host->policy;
     struct bgw_addr client;
-    BGW_ASSERT(!c->client);
+    give_address(c); /* of a request before this one: a proxy's connection serves one client after the other */
     if (!bgw_budget_take(&c->host->budget, p->handshakes_per_s, conn_now(c).mono_ms))
         return BGW_REFUSAL_BUDGET;
     /* the peer, not the neighbour: who was named by a PROXY header is believed only if it is a proxy of ours too */
@@ -142,6 +144,128 @@ void conn_door_end(struct bgw_conn *c)
 }
 
 /* ---- tokens ---- */
+
+bool conn_door_wait(struct bgw_conn *c, struct bgw_slice message)
+{
+    struct conn_key_wait *wait = calloc(1, sizeof(*wait));
+    c->busy->key_wait = wait;
+    if (wait && message.len)
+        wait->message = bgw_blob_copy(message);
+    if (!wait || (message.len && !wait->message)) {
+        conn_abort(c);
+        return false;
+    }
+    wait->until_ms = conn_now(c).mono_ms + c->host->policy->auth_ms;
+    c->stop = true;
+    if (!message.len)
+        c->state = CONN_KEY_WAIT;
+    conn_wait(c);
+    conn_arm(c, c->host->key_retry_ms);
+    return c->state != CONN_DONE;
+}
+
+static void refuse_text(struct bgw_conn *c, int status, const char *code, const char *sentence, const char *headers)
+{
+    struct bgw_buf body, lines;
+    bgw_buf_init(&body, 1024);
+    bgw_buf_init(&lines, BGW_CORS_BYTES_MAX + 256);
+    bgw_buf_appendf(&body, "%s: %s", code, sentence);
+    bgw_buf_append_str(&lines, headers);
+    bgw_cors_append(bgw_http_reader_request(c->busy->reader), c->host->policy->origins, &lines);
+    bgw_buf_append_byte(&lines, 0);
+    const struct bgw_http_reply r = {.status = status,
+                                     .content_type = "text/plain; charset=utf-8",
+                                     .body = bgw_buf_slice(&body),
+                                     .headers = lines.failed ? headers : lines.data,
+                                     .close = true};
+    bgw_buf_clear(&c->host->out);
+    bgw_http_reply(&c->host->out, &r, conn_now(c));
+    conn_http_answered(c, true);
+    bgw_buf_deinit(&body);
+    bgw_buf_deinit(&lines);
+}
+
+static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result, const struct bgw_claims *claims, unsigned flags)
+{
+    const struct bgw_http_problem p = {
+        .status = 401,
+        .code = bgw_auth_code(result),
+        .detail = bgw_auth_sentence(result),
+        .headers = result == BGW_AUTH_MISSING
+                       ? "WWW-Authenticate: Bearer realm=\"balances\"\r\n"
+                       : "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_token\"\r\n",
+    };
+    if (result != BGW_AUTH_MISSING)
+        conn_audit(c, BGW_AUDIT_REFUSED, claims->subject_hash ? claims : NULL, p.code);
+    bool read = flags & CONN_TOKEN_CACHED && !(flags & CONN_TOKEN_TEXT);
+    bgw_metric_add(read ? BGW_M_READS_REFUSED : BGW_M_HANDSHAKES_UNAUTHORIZED, 1);
+    if (flags & CONN_TOKEN_TEXT) {
+        refuse_text(c, p.status, p.code, p.detail, p.headers);
+        return;
+    }
+    bgw_buf_clear(&c->host->out);
+    bgw_http_reply_problem(&c->host->out, &p, conn_now(c));
+    conn_http_answered(c, true);
+}
+
+static void refuse_rule(struct bgw_conn *c, enum bgw_refusal why, unsigned flags)
+{
+    if (flags & CONN_TOKEN_TEXT) {
+        refuse_text(c, bgw_refusal_status(why), bgw_refusal_code(why), bgw_refusal_sentence(why), "Cache-Control: no-store\r\n");
+    } else if (flags & CONN_TOKEN_CACHED) {
+        bgw_metric_add(BGW_M_READS_REFUSED, 1);
+        conn_http_problem(c, why, bgw_refusal_status(why) == 503 ? "Retry-After: 2\r\n" : NULL);
+    } else {
+        conn_http_refuse_handshake(c, why);
+    }
+}
+
+static void wait_for_key(struct bgw_conn *c, unsigned flags)
+{
+    if (!c->busy->key_wait)
+        (void)conn_door_wait(c, BGW_SLICE(""));
+    else if (conn_now(c).mono_ms < c->busy->key_wait->until_ms)
+        conn_arm(c, c->host->key_retry_ms); /* asked before: the deadline goes on */
+    else
+        refuse_rule(c, BGW_REFUSAL_KEY_UNAVAILABLE, flags);
+}
+
+static enum bgw_auth_result verify(struct bgw_conn *c, struct bgw_slice token, unsigned flags, struct bgw_claims *claims)
+{
+    struct bgw_conn_host *h = c->host;
+    if (flags & CONN_TOKEN_CACHED && h->tokens)
+        return bgw_token_cache_verify(h->tokens, token, conn_now(c), claims);
+    return bgw_auth_verify(h->native.auth, token, conn_now(c), claims);
+}
+
+enum conn_token conn_door_token(struct bgw_conn *c, const struct bgw_http_request *r, unsigned flags, struct bgw_claims *claims)
+{
+    size_t len = 0;
+    bool given = false;
+    *claims = (struct bgw_claims){0};
+    enum bgw_refusal why = bgw_handshake_token(r, c->host->token, &len, &given);
+    if (why) {
+        refuse_rule(c, why, flags);
+        return CONN_TOKEN_ENDED;
+    }
+    if (!given && !(flags & CONN_TOKEN_REQUIRED))
+        return CONN_TOKEN_NONE;
+    enum bgw_auth_result result = given ? verify(c, bgw_slice_of(c->host->token, len), flags, claims) : BGW_AUTH_MISSING;
+    if (result == BGW_AUTH_PENDING) {
+        wait_for_key(c, flags);
+        return CONN_TOKEN_ENDED;
+    }
+    if (result != BGW_AUTH_OK) {
+        refuse_token(c, result, claims, flags);
+        return CONN_TOKEN_ENDED;
+    }
+    if (conn_door_staff(c, claims))
+        return CONN_TOKEN_OK;
+    conn_audit(c, BGW_AUDIT_REFUSED, claims, bgw_refusal_code(BGW_REFUSAL_FORBIDDEN_CLIENT));
+    refuse_rule(c, BGW_REFUSAL_FORBIDDEN_CLIENT, flags);
+    bgw_claims_deinit(claims);
+    return CONN_TOKEN_ENDED;
+}
 
 bool conn_door_staff(const struct bgw_conn *c, const struct bgw_claims *claims)
 {

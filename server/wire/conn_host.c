@@ -41,6 +41,11 @@ void bgw_conn_host_turn_end(struct bgw_conn_host *h)
     }
 }
 
+void bgw_conn_host_posted(void *host, const void *posted)
+{
+    conn_negotiate_posted(host, posted);
+}
+
 /* ---- drain ---- */
 
 void bgw_conn_host_drain(struct bgw_conn_host *h)

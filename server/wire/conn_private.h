@@ -101,9 +101,15 @@ void conn_resume(struct bgw_conn *c);
 struct bgw_now conn_now(const struct bgw_conn *c);
 void conn_arm(struct bgw_conn *c, int64_t after_ms);
 void conn_disarm(struct bgw_conn *c);
+/* Keeps bytes in *to, which is made if need be. False: too much, or no memory. */
+bool conn_keep(struct bgw_buf **to, struct bgw_slice bytes, size_t len_max);
+struct bgw_buf *conn_buf_make(size_t len_max); /* NULL without memory */
+void conn_buf_drop(struct bgw_buf **b);
 /* Makes `busy` if there is none. False without memory: the connection was aborted. */
 bool conn_need_busy(struct bgw_conn *c);
 void conn_drop_key_wait(struct bgw_conn *c);
+/* An open connection with nothing under way gives the memory of `busy` back. */
+void conn_settle(struct bgw_conn *c);
 
 /* ---- conn_http.c ---- */
 /* Feeds bytes of requests; returns how many were used. */
@@ -133,12 +139,14 @@ void conn_ws_deadline(struct bgw_conn *c);
 /* ---- conn_signalr.c ---- */
 /* Bytes of the client's stream of records, however they came. */
 void conn_signalr_feed(struct bgw_conn *c, struct bgw_slice bytes);
+/* A body that was posted for a stream; the stream's shard. */
+void conn_signalr_posted(struct bgw_conn *c, struct bgw_slice body);
 /* Records that were left because the session was choked or slowed; the connection may read again. */
 void conn_signalr_resume(struct bgw_conn *c);
 
 /* ---- conn_negotiate.c: /ws without an upgrade, and /ws/negotiate ---- */
 void conn_negotiate_request(struct bgw_conn *c);
-/* For an upgrade with ?id=: takes the id. NONE: go on. Else it was answered (404, 409). */
+/* For an upgrade: takes its ?id=, if it has one. False: go on. True: it was answered (404, 409, 400). */
 bool conn_negotiate_attach(struct bgw_conn *c, const struct bgw_http_request *r, const struct bgw_claims *claims);
 /* A posted body for a connection of this shard, from whatever shard took the request. */
 void conn_negotiate_posted(struct bgw_conn_host *h, const struct bgw_posted *posted);
@@ -157,6 +165,9 @@ void conn_read_drop(struct bgw_conn *c);
 /* Where every session begins, when the head of its response is out: quotas, the shard's session, the audit log. The reader goes.
  * `claims` NULL: it says hello itself. False: it has said goodbye already. */
 bool conn_open_session(struct bgw_conn *c, enum conn_kind kind, const struct bgw_dialect *dialect, const struct bgw_claims *claims);
+/* In the gauges: another kind than before. */
+void conn_become(struct bgw_conn *c, enum conn_kind kind);
+enum bgw_metric conn_gauge(enum conn_kind kind);
 /* Last words of a connection that has no session. */
 void conn_open_bye(struct bgw_conn *c, const struct bgw_dialect *dialect, uint16_t code, int64_t retry_ms, const char *reason);
 
@@ -176,6 +187,9 @@ enum conn_token_flag {
 };
 /* The token of the request's header or query, staff's certificate included. */
 enum conn_token conn_door_token(struct bgw_conn *c, const struct bgw_http_request *r, unsigned flags, struct bgw_claims *claims);
+/* Notes that something waits for a token's key; nothing is read until the timer has asked again. `message` empty: the request waits.
+ * False without memory: the connection is gone. */
+bool conn_door_wait(struct bgw_conn *c, struct bgw_slice message);
 /* False: a token of staff, and no client certificate. */
 bool conn_door_staff(const struct bgw_conn *c, const struct bgw_claims *claims);
 /* Takes the session's places in the quotas of its subject and tenant. False: there is none; counted. */
@@ -193,5 +207,12 @@ extern const struct bgw_native_door conn_door_native;
 /* ---- conn_audit.c: all do nothing without an audit log ---- */
 /* `claims` say who it is as long as there is no session; may be NULL. */
 void conn_audit(const struct bgw_conn *c, enum bgw_audit_kind kind, const struct bgw_claims *claims, const char *code);
+struct conn_audit_slot { /* borrows */
+    struct bgw_slice key; /* data NULL: all */
+    bgw_part part;
+    const char *code; /* NULL: none */
+};
+void conn_audit_key(const struct bgw_conn *c, enum bgw_audit_kind kind, const struct bgw_claims *claims,
+                    const struct conn_audit_slot *slot);
 
 #endif

@@ -2,10 +2,11 @@
 /*
  * handshake: the server's side of RFC 6455, section 4, and the two places a token may stand in.
  * Hides header names and their grammar. Called by conn on its shard's thread. Invariant: nothing is
- * guessed; a request that says a thing twice or in two ways is refused.
+ * guessed; a request that says a thing twice is refused, and of two tokens the header's counts.
  */
 #include "handshake.h"
 
+#include "cors.h"
 #include "native.h"
 
 #include "bgw/auth.h"
@@ -22,53 +23,6 @@ static bool starts_with(struct bgw_slice s, const char *prefix)
 {
     size_t len = strlen(prefix);
     return s.len >= len && bgw_slice_eq_nocase(bgw_slice_of(s.data, len), bgw_slice_str(prefix));
-}
-
-static bool ends_with(struct bgw_slice s, const char *suffix)
-{
-    size_t len = strlen(suffix);
-    return s.len >= len && memcmp(s.data + s.len - len, suffix, len) == 0;
-}
-
-static struct bgw_slice without_port(struct bgw_slice host, const char *port)
-{
-    if (ends_with(host, port))
-        host.len -= strlen(port);
-    return host;
-}
-
-/* "http://host[:port]" names `host`, the scheme's own port written or not. */
-static bool same_host(struct bgw_slice origin, struct bgw_slice host)
-{
-    const char *port = ":80";
-    size_t scheme = strlen("http://");
-    if (starts_with(origin, "https://")) {
-        port = ":443";
-        scheme = strlen("https://");
-    } else if (!starts_with(origin, "http://")) {
-        return false;
-    }
-    return host.len &&
-           bgw_slice_eq_nocase(without_port(skip(origin, scheme), port), without_port(host, port));
-}
-
-static bool listed(struct bgw_slice origin, const char *origins)
-{
-    for (const char *at = origins; at && *at;) {
-        at += strspn(at, ", \t");
-        size_t len = strcspn(at, ", \t");
-        struct bgw_slice entry = bgw_slice_of(at, len);
-        if (len && (bgw_slice_eq(entry, BGW_SLICE("*")) || bgw_slice_eq_nocase(entry, origin)))
-            return true;
-        at += len;
-    }
-    return false;
-}
-
-bool bgw_origin_allowed(const struct bgw_http_request *r, const char *origins)
-{
-    struct bgw_slice origin = bgw_http_header(r, "origin", 0);
-    return !origin.data || same_host(origin, r->host) || listed(origin, origins);
 }
 
 static bool accept_of(struct bgw_slice key, char out[BGW_WS_ACCEPT_LEN + 1])
@@ -119,8 +73,9 @@ enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const cha
         return BGW_REFUSAL_WS_VERSION;
     if (!accept_of(bgw_http_header(r, "sec-websocket-key", 0), out->accept))
         return BGW_REFUSAL_BAD_WS_KEY;
-    if (!bgw_origin_allowed(r, origins))
+    if (!bgw_cors_allowed(r, origins))
         return BGW_REFUSAL_FORBIDDEN_ORIGIN;
+    out->named = bgw_http_query_has(r->query, "id");
     return check_protocols(r, &out->native);
 }
 
@@ -132,8 +87,6 @@ enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[
     *given = header.data || status == BGW_OK; /* an empty one is a bad one, not none */
     if (status != BGW_NOT_FOUND && status != BGW_OK)
         return BGW_REFUSAL_BAD_QUERY;
-    if (status == BGW_OK && header.data)
-        return BGW_REFUSAL_TWO_TOKENS;
     if (!header.data)
         return BGW_REFUSAL_NONE;
     if (!starts_with(header, "Bearer "))

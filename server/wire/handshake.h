@@ -14,17 +14,15 @@
 struct bgw_handshake {
     char accept[BGW_WS_ACCEPT_LEN + 1];
     bool native; /* the subprotocol bgw.v1 was offered */
+    bool named;  /* an id of SignalR's negotiation came with it */
 };
 
 /* Everything of RFC 6455 4.2.1, origin included; `origins` is the policy's. */
 enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins,
                                      struct bgw_handshake *out);
 
-/* Own host, absent, or listed. */
-bool bgw_origin_allowed(const struct bgw_http_request *r, const char *origins);
-
-/* The token of Authorization: Bearer or ?access_token=, decoded into `out`; *given false: there is
- * none. */
+/* The token of Authorization: Bearer, else of ?access_token=, decoded into `out`; *given false: there is none. Where both stand the
+ * header counts: clients of the estate put an old one into their URL and a fresh one into the header. */
 enum bgw_refusal bgw_handshake_token(const struct bgw_http_request *r, char out[BGW_TOKEN_MAX],
                                      size_t *len, bool *given);
 

@@ -26,6 +26,8 @@
 #define KEY_RETRY_MS 50
 #define DESCRIPTORS_SPARE 128u /* of the process: files, Kafka, the other threads */
 #define BYES_A_TURN 256u
+#define TOKEN_CACHE_BYTES (16u << 20)
+#define POSTED_MAX 1024u
 #define NO_DRAIN (-1)
 #define WAIT_MAX_MS 1000 /* an idle shard still shows the watchdog that it turns */
 
@@ -36,6 +38,7 @@ struct bgw_worker { /* shard thread only, from start to the thread's end; atomic
     struct bgw_transport *transport;
     struct bgw_shard *shard;
     struct bgw_conn_host host;
+    struct bgw_mailbox *posted; /* struct bgw_posted */
     char server_name[64];
     struct bgw_policy *policy;
     uint64_t revocations_seen; /* the generation that its sessions were looked through for */
@@ -213,6 +216,18 @@ static size_t sockets_max(const struct bgw_worker_config *c)
     return (size_t)limit.rlim_cur - DESCRIPTORS_SPARE;
 }
 
+static uint64_t sequenced(void *arg)
+{
+    const struct bgw_worker *w = arg;
+    return w->config.sequenced(w->config.sequenced_arg);
+}
+
+static void want_news(void *arg, uint64_t hub_seq)
+{
+    struct bgw_worker *w = arg;
+    bgw_relay_want_seal(w->relay, hub_seq);
+}
+
 static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
 {
     const struct bgw_config *c = w->config.config;
@@ -225,6 +240,7 @@ static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
         .flush_window_max_ms = c->flush_max_ms,
         .barrier_wait_ms = BARRIER_WAIT_MS,
         .sessions_max = sessions_max,
+        .reads_max = (size_t)c->reads_max,
         .flush_bytes_max = (size_t)c->flush_bytes_max,
         .control_bytes_max = (size_t)c->control_bytes_max,
         .revocations = w->config.revocations,
@@ -235,10 +251,29 @@ static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
                                       .post = post,
                                       .send = bgw_conn_send,
                                       .hang_up = bgw_conn_hang_up,
+                                      .sequenced = w->config.sequenced ? sequenced : NULL,
+                                      .want_news = want_news,
+                                      .read_done = bgw_conn_read_done,
                                       .seen = w->config.audit ? bgw_conn_seen : NULL};
     bgw_auth_random((uint8_t *)&config.conn_seed, sizeof(config.conn_seed));
     memcpy(config.resume_key, w->config.resume_key, sizeof(config.resume_key));
     return bgw_shard_create(&w->shard, &config, &ops, bgw_clock_now());
+}
+
+/* What other shards reach: bodies that were posted to them for a stream of this one. */
+static enum bgw_status make_shared(struct bgw_worker *w)
+{
+    const struct bgw_config *c = w->config.config;
+    if (c->token_cache > 0 &&
+        bgw_token_cache_create(&w->host.tokens, w->config.auth, (size_t)c->token_cache, TOKEN_CACHE_BYTES) != BGW_OK)
+        return BGW_NO_MEMORY;
+    if (!w->config.attachments)
+        return BGW_OK;
+    enum bgw_status status =
+        bgw_mailbox_create(&w->posted, w->loop, sizeof(struct bgw_posted), POSTED_MAX, bgw_conn_host_posted, &w->host);
+    if (status == BGW_OK)
+        bgw_attachments_set_mailbox(w->config.attachments, w->config.index, w->posted);
+    return status;
 }
 
 static enum bgw_status make_host(struct bgw_worker *w, size_t conns_max)
@@ -257,13 +292,21 @@ static enum bgw_status make_host(struct bgw_worker *w, size_t conns_max)
                                     .feeds = w->config.feeds,
                                     .feed_count = w->config.feed_count,
                                     .scratch = bgw_native_scratch_create()};
+    h->estate = (struct bgw_estate){
+        .shard = w->shard, .feed = &w->config.feeds[0], .scratch = bgw_estate_scratch_create()};
+    h->attachments = w->config.attachments;
+    h->index = w->config.index;
+    h->signalr_sse = c->signalr_sse;
+    memcpy(h->connection_key, w->config.connection_key, sizeof(h->connection_key));
     h->policy = w->policy;
     h->quota = w->config.quota;
     h->audit = w->config.audit;
     h->close_ms = CLOSE_WAIT_MS;
     h->key_retry_ms = KEY_RETRY_MS;
     h->sessions_max = conns_max;
-    return h->native.scratch ? BGW_OK : BGW_NO_MEMORY;
+    if (!h->native.scratch || !h->estate.scratch)
+        return BGW_NO_MEMORY;
+    return make_shared(w);
 }
 
 /* Takes the listener in any case. */
@@ -352,6 +395,10 @@ struct bgw_relay *bgw_worker_relay(struct bgw_worker *w)
 /* Sockets first: `closed` ends their sessions, so that the shard is left empty. */
 static void take_apart(struct bgw_worker *w)
 {
+    if (w->posted) {
+        bgw_attachments_set_mailbox(w->config.attachments, w->config.index, NULL);
+        bgw_mailbox_destroy(&w->posted);
+    }
     if (w->transport)
         bgw_transport_destroy(&w->transport);
     atomic_store_explicit(&w->connections, 0, memory_order_relaxed);
@@ -359,6 +406,8 @@ static void take_apart(struct bgw_worker *w)
         bgw_conn_host_deinit(&w->host);
     w->host.loop = NULL;
     bgw_native_scratch_destroy(&w->host.native.scratch);
+    bgw_estate_scratch_destroy(&w->host.estate.scratch);
+    bgw_token_cache_destroy(&w->host.tokens);
     if (w->shard)
         bgw_shard_destroy(&w->shard);
 }

@@ -92,9 +92,14 @@ bool bgw_socket_peer_verified(const struct bgw_socket *s)
 
 struct bgw_session {
     void *conn;
+    const struct bgw_dialect *dialect;
     bool open, authenticated, choked, bye_on_ping, spent;
     bool deaf; /* takes no hello */
-    unsigned pings, opened, closed, writable, pongs, charged, refreshed;
+    unsigned pings, opened, closed, writable, pongs, charged, refreshed, strikes, client_pings, traffic;
+    unsigned subs, unsubs;
+    char sub_text[256]; /* the last sub's keys, each with a space behind it */
+    char sub_parts[256]; /* and their parts, the same way; "-": all */
+    char resume[1024];  /* presented by the last hello */
     char err[64]; /* the last one's code */
     struct bgw_claims claims;
 };
@@ -106,8 +111,9 @@ enum bgw_status bgw_session_open(struct bgw_shard *s, void *conn, const struct b
                                  const struct bgw_claims *claims, struct bgw_now at,
                                  struct bgw_session **out)
 {
-    (void)s, (void)dialect, (void)at;
+    (void)s, (void)at;
     session.conn = conn;
+    session.dialect = dialect;
     session.open = true;
     session.opened++;
     session.authenticated = claims != NULL;
@@ -147,6 +153,7 @@ void bgw_session_on_traffic(struct bgw_shard *s, struct bgw_session *session_, s
 {
     (void)s, (void)session_, (void)at;
     CHECK(session.open);
+    session.traffic++;
 }
 void bgw_session_on_pong(struct bgw_shard *s, struct bgw_session *session_, struct bgw_now at)
 {
@@ -191,7 +198,7 @@ void bgw_session_bye(struct bgw_shard *s, struct bgw_session *session_, uint16_t
     struct bgw_buf b;
     (void)s;
     bgw_buf_init(&b, 1024);
-    bgw_dialect_native.bye(&b, code, retry_ms, reason);
+    session_->dialect->bye(&b, code, retry_ms, reason);
     bgw_conn_send(NULL, session_->conn, bgw_buf_slice(&b));
     bgw_conn_hang_up(NULL, session_->conn, code);
     bgw_buf_deinit(&b);
@@ -212,7 +219,10 @@ void bgw_session_ping(struct bgw_shard *s, struct bgw_session *session_, uint64_
 void bgw_session_hello(struct bgw_shard *s, struct bgw_session *session_,
                        const struct bgw_claims *claims, struct bgw_slice resume, struct bgw_now at)
 {
-    (void)s, (void)resume, (void)at;
+    (void)s, (void)at;
+    CHECK(resume.len < sizeof(session_->resume));
+    memcpy(session_->resume, resume.len ? resume.data : "", resume.len);
+    session_->resume[resume.len] = 0;
     if (session_->deaf)
         return;
     session_->authenticated = true;
@@ -222,7 +232,16 @@ void bgw_session_hello(struct bgw_shard *s, struct bgw_session *session_,
 void bgw_session_sub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
                      struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
 {
-    (void)s, (void)session_, (void)id, (void)feed, (void)keys, (void)count;
+    (void)s, (void)id, (void)feed;
+    session_->subs++;
+    session_->sub_text[0] = session_->sub_parts[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        char part[BGW_PART_MAX] = "-";
+        size_t part_len = keys[i].part ? bgw_part_text(keys[i].part, part) : 1;
+        size_t text_at = strlen(session_->sub_text), parts_at = strlen(session_->sub_parts);
+        snprintf(session_->sub_text + text_at, sizeof(session_->sub_text) - text_at, "%.*s ", (int)keys[i].text.len, keys[i].text.data);
+        snprintf(session_->sub_parts + parts_at, sizeof(session_->sub_parts) - parts_at, "%.*s ", (int)part_len, part);
+    }
 }
 void bgw_session_unsub(struct bgw_shard *s, struct bgw_session *session_, uint64_t id,
                        struct bgw_slice feed, const struct bgw_sub_key *keys, size_t count)
@@ -255,6 +274,72 @@ void bgw_session_err(struct bgw_shard *s, struct bgw_session *session_, bool has
     snprintf(session_->err, sizeof(session_->err), "%s", code);
 }
 
+void bgw_session_settle(struct bgw_shard *s, struct bgw_session *session_, const struct bgw_dialect *dialect)
+{
+    (void)s;
+    CHECK(session_->dialect->greeting && !dialect->greeting);
+    session_->dialect = dialect;
+}
+bool bgw_session_greeting(const struct bgw_session *session_)
+{
+    return session_->dialect->greeting;
+}
+void bgw_session_on_client_ping(struct bgw_shard *s, struct bgw_session *session_)
+{
+    (void)s;
+    session_->client_pings++;
+}
+void bgw_session_say(struct bgw_shard *s, struct bgw_session *session_, struct bgw_slice messages)
+{
+    (void)s;
+    bgw_conn_send(NULL, session_->conn, messages);
+}
+void bgw_session_strike(struct bgw_shard *s, struct bgw_session *session_)
+{
+    (void)s;
+    session_->strikes++;
+}
+
+/* ---- reads: answered at once by `read_answer`, unless read_later ---- */
+
+struct bgw_read {
+    void *user;
+    bool waiting, cancelled;
+    char key[BGW_KEY_MAX + 1];
+    struct bgw_read_question question; /* its slices point to what is gone */
+};
+
+static struct bgw_read rig_reads[256];
+static size_t rig_read_count;
+static bool read_later;
+static struct bgw_read_answer read_answer;
+
+bool bgw_shard_read(struct bgw_shard *s, const struct bgw_read_question *q, void *user, struct bgw_now at,
+                    struct bgw_read **read, struct bgw_read_answer *answer)
+{
+    (void)s, (void)at;
+    CHECK(rig_read_count < 256);
+    struct bgw_read *r = &rig_reads[rig_read_count++];
+    *r = (struct bgw_read){.user = user, .waiting = read_later, .question = *q};
+    memcpy(r->key, q->key.data, q->key.len);
+    *read = r;
+    *answer = read_answer;
+    return !read_later;
+}
+void bgw_shard_read_cancel(struct bgw_shard *s, struct bgw_read *read)
+{
+    (void)s;
+    CHECK(read->waiting && !read->cancelled);
+    read->waiting = false;
+    read->cancelled = true;
+}
+static inline void finish_read(size_t i)
+{
+    CHECK(rig_reads[i].waiting);
+    rig_reads[i].waiting = false;
+    bgw_conn_read_done(NULL, rig_reads[i].user, &read_answer);
+}
+
 /* ---- the token's key, which may have to be fetched ---- */
 
 static unsigned key_pending; /* how many checks say so */
@@ -273,6 +358,17 @@ enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_sli
     }
     return verdict;
 }
+enum bgw_auth_result bgw_token_cache_verify(struct bgw_token_cache *cache, struct bgw_slice token, struct bgw_now at,
+                                            struct bgw_claims *claims)
+{
+    (void)cache;
+    return bgw_auth_verify(NULL, token, at, claims);
+}
+const struct bgw_revocations *bgw_auth_revocations(const struct bgw_auth *auth)
+{
+    (void)auth;
+    return NULL;
+}
 const char *bgw_auth_code(enum bgw_auth_result r)
 {
     return r == BGW_AUTH_MISSING ? "token_missing" : r == BGW_AUTH_REVOKED ? "revoked" : "bad_signature";
@@ -285,15 +381,37 @@ void bgw_claims_deinit(struct bgw_claims *c)
 {
     (void)c;
 }
+/* Keys that begin with NO_ are of somebody else. */
+enum bgw_access bgw_access_check(const struct bgw_claims *claims, struct bgw_slice tenant, struct bgw_slice key, struct bgw_now at)
+{
+    (void)at;
+    CHECK(bgw_slice_eq(tenant, bgw_slice_str(claims->tenant)));
+    return key.len > 3 && memcmp(key.data, "NO_", 3) == 0 ? BGW_ACCESS_NO_GRANT : BGW_ACCESS_OK;
+}
 bool bgw_grants_all(const struct bgw_grants *g)
 {
     (void)g;
     return grants_all;
 }
-void bgw_auth_sha1(struct bgw_slice bytes, uint8_t out[20])
+
+/* ---- the mailbox for what was posted: holds it until the test delivers it ---- */
+
+static struct bgw_posted rig_posted[16];
+static size_t rig_posted_count, rig_posted_max = 16;
+
+enum bgw_status bgw_mailbox_post(struct bgw_mailbox *m, const void *item)
 {
-    (void)bytes;
-    memset(out, 0, 20);
+    (void)m;
+    if (rig_posted_count == rig_posted_max)
+        return BGW_FULL;
+    rig_posted[rig_posted_count++] = *(const struct bgw_posted *)item;
+    return BGW_OK;
+}
+static inline void deliver_posted(void)
+{
+    for (size_t i = 0; i < rig_posted_count; i++)
+        bgw_conn_host_posted(&host, &rig_posted[i]);
+    rig_posted_count = 0;
 }
 
 /* ---- the audit log: the last events ---- */
@@ -371,6 +489,11 @@ static void open_conn(void)
     host.api = (struct bgw_api){.config = &config, .version = "1", .health = health};
     host.native = (struct bgw_native){
         .feeds = &feed, .feed_count = 1, .scratch = bgw_native_scratch_create()};
+    host.estate = (struct bgw_estate){.feed = &feed, .scratch = bgw_estate_scratch_create()};
+    rig_posted_count = 0;
+    rig_read_count = 0;
+    read_later = false;
+    read_answer = (struct bgw_read_answer){0};
     host.policy = &policy;
     host.close_ms = 5000;
     host.key_retry_ms = 50;
@@ -383,6 +506,7 @@ static void close_conn(void)
     bgw_conn_closed(conn);
     CHECK(!session.open);
     bgw_native_scratch_destroy(&host.native.scratch);
+    bgw_estate_scratch_destroy(&host.estate.scratch);
     bgw_conn_host_deinit(&host);
 }
 
