@@ -90,15 +90,28 @@ void swarm_drop(struct swarm *s, struct client *c)
     later(c);
 }
 
+static void append_request(const struct swarm *s, const struct client *c, struct bgw_buf *b)
+{
+    const struct options *o = &s->opt;
+    if (o->dialect == SPEAK_SSE) {
+        bgw_buf_append_str(b, "GET /v1/stream");
+        for (int i = 0; i < o->per_client; i++)
+            bgw_buf_appendf(b, "%caccount=%s%06d", i ? '&' : '?', o->prefix, (c->first_account + i) % o->accounts);
+        bgw_buf_appendf(b, " HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n", o->urls[c->url]);
+    } else {
+        bgw_buf_appendf(b,
+                        "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s",
+                        o->urls[c->url], o->dialect == SPEAK_NATIVE ? "Sec-WebSocket-Protocol: bgw.v1\r\n" : "");
+    }
+    bgw_buf_appendf(b, "Authorization: Bearer %s\r\n\r\n", o->token);
+}
+
 static void send_upgrade(struct swarm *s, struct client *c)
 {
     struct bgw_buf b;
-    bgw_buf_init(&b, 16384);
-    bgw_buf_appendf(&b,
-                    "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                    "Sec-WebSocket-Protocol: bgw.v1\r\nAuthorization: Bearer %s\r\n\r\n",
-                    s->opt.urls[c->url], s->opt.token);
+    bgw_buf_init(&b, 32768);
+    append_request(s, c, &b);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (!link_send(c, bgw_buf_slice(&b)))
         swarm_drop(s, c);
@@ -186,7 +199,7 @@ static bool take_upgrade(struct swarm *s, struct client *c)
     char *end = memmem(c->in.data, c->in.len, "\r\n\r\n", 4);
     if (!end)
         return c->in.len < 8192;
-    if (c->in.len < 12 || memcmp(c->in.data + 9, "101", 3) != 0) {
+    if (c->in.len < 12 || memcmp(c->in.data + 9, s->opt.dialect == SPEAK_SSE ? "200" : "101", 3) != 0) {
         const char *after = memmem(c->in.data, c->in.len, "Retry-After: ", 13);
         s->total.refused++;
         if (after)
@@ -199,6 +212,8 @@ static bool take_upgrade(struct swarm *s, struct client *c)
         c->state = CLIENT_LIVE;
         s->live_now++;
         s->total.live++;
+    } else if (s->opt.dialect != SPEAK_NATIVE) {
+        estate_opened(s, c);
     }
     return true;
 }
@@ -214,7 +229,9 @@ static bool receive(struct swarm *s, struct client *c)
         return false;
     if (c->state == CLIENT_UPGRADING)
         return true;
-    if (!take_frames(s, c))
+    if (s->opt.dialect == SPEAK_SSE)
+        bgw_buf_consume(&c->in, sse_take(s, c, bgw_buf_slice(&c->in)));
+    else if (!take_frames(s, c))
         return false;
     if (c->in.len == 0) { /* idle clients hold no buffer: the load must not need the memory it measures */
         bgw_buf_deinit(&c->in);

@@ -66,7 +66,7 @@ static void check_order(struct swarm *s, struct client *c, struct slot *slot, st
     (void)c;
 }
 
-static void on_entry(struct swarm *s, struct client *c, const struct bgw_json *entry)
+void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry)
 {
     struct bgw_json k, v, d, minor, merged_member, snap_member;
     struct bgw_version version;
@@ -105,6 +105,42 @@ static void on_entry(struct swarm *s, struct client *c, const struct bgw_json *e
     s->total.snapshots += snap;
     if (!snap)
         note_latency(s, account, version.seq);
+}
+
+/* The same without a merge count: older never, equal only as the first of a connection. */
+void swarm_value_seen(struct swarm *s, struct client *c, const struct bgw_json *record, bool first)
+{
+    struct bgw_json id, v, minor;
+    uint64_t version = 0;
+    int64_t amount = 0;
+    int account = -1;
+    if (!bgw_json_member(record, "accountId", &id) || !bgw_json_member(record, "v", &v) ||
+        !bgw_json_member(record, "minor", &minor) || bgw_json_u63(&v, &version) != BGW_OK ||
+        bgw_json_i64(&minor, &amount) != BGW_OK || (account = account_of(s, &id)) < 0 || account >= s->opt.accounts) {
+        s->total.protocol_errors++;
+        return;
+    }
+    struct slot *slot = slot_of(s, c, account);
+    if (!slot) {
+        s->total.protocol_errors++;
+        return;
+    }
+    s->total.wrong_values += amount != swarm_value(version, account);
+    if (slot->has && version < slot->version.seq)
+        s->total.regressions++;
+    if (slot->has && version == slot->version.seq && !first)
+        s->total.duplicates++;
+    bool was_behind = !slot->has || slot->version.seq < s->published[account];
+    if (slot->has)
+        note_latency(s, account, version);
+    else
+        s->total.snapshots++;
+    slot->version = (struct bgw_version){.seq = version};
+    slot->minor = amount;
+    slot->has = true;
+    if (was_behind && version >= s->published[account] && s->behind)
+        s->behind--;
+    s->total.entries++;
 }
 
 static void on_mark(struct swarm *s, struct client *c, const struct bgw_json *root)
@@ -148,7 +184,7 @@ static void subscribe(struct swarm *s, struct client *c)
     bgw_buf_deinit(&b);
 }
 
-static void on_live(struct swarm *s, struct client *c)
+void swarm_live(struct swarm *s, struct client *c)
 {
     if (c->state != CLIENT_LIVE) {
         c->state = CLIENT_LIVE;
@@ -196,7 +232,7 @@ static void on_upd(struct swarm *s, struct client *c, const struct bgw_json *roo
         return;
     }
     while (bgw_json_next(&list, &cursor, NULL, &entry))
-        on_entry(s, c, &entry);
+        swarm_entry(s, c, &entry);
 }
 
 static void on_bye(struct swarm *s, struct client *c, const struct bgw_json *root)
@@ -212,6 +248,10 @@ void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload)
 {
     struct bgw_json root, ev;
     s->total.frames++;
+    if (s->opt.dialect != SPEAK_NATIVE) {
+        estate_message(s, c, payload);
+        return;
+    }
     if (bgw_json_parse(payload, &root) != BGW_OK || !bgw_json_member(&root, "ev", &ev)) {
         s->total.protocol_errors++;
         return;
@@ -223,7 +263,7 @@ void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload)
     else if (bgw_json_is(&ev, "sub"))
         on_sub(s, c, &root);
     else if (bgw_json_is(&ev, "live"))
-        on_live(s, c);
+        swarm_live(s, c);
     else if (bgw_json_is(&ev, "mark"))
         on_mark(s, c, &root);
     else if (bgw_json_is(&ev, "state"))

@@ -249,8 +249,20 @@ static const struct option LONG_OPTIONS[] = {
     {"messages", 1, 0, 'm'},   {"burst", 1, 0, 'b'},     {"rate", 1, 0, 'r'},       {"idle-ms", 1, 0, 'i'},
     {"timeout-s", 1, 0, 'o'},  {"server-pid", 1, 0, 'P'}, {"raw", 0, 0, 'R'},       {"spread", 0, 0, 'S'},
     {"trigger", 1, 0, 'g'},    {"prefix", 1, 0, 'x'},    {"tls", 0, 0, 'L'},        {"ca", 1, 0, 'A'},
-    {"groups", 1, 0, 'G'},     {0, 0, 0, 0},
+    {"groups", 1, 0, 'G'},     {"dialect", 1, 0, 'D'},   {0, 0, 0, 0},
 };
+
+static bool parse_dialect(struct options *o, const char *name)
+{
+    static const char *const names[] = {"native", "signalr", "app", "sse"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            o->dialect = (enum dialect)i;
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool parse(struct options *o, int argc, char **argv)
 {
@@ -280,6 +292,7 @@ static bool parse(struct options *o, int argc, char **argv)
         case 'L': o->tls = true; break;
         case 'A': o->ca = optarg; break;
         case 'G': o->groups = optarg; break;
+        case 'D': if (!parse_dialect(o, optarg)) return false; break;
         default: return false;
         }
     }
@@ -294,7 +307,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bgw-swarm --url HOST:PORT [--url …] --token T --kafka HOST:PORT | --raw --trigger PORT\n"
                         "  --clients N --accounts N --per-client N --connect-per-s N --messages N\n"
                         "  [--burst N: lockstep | --rate N: paced] [--spread] [--idle-ms N] [--server-pid PID]\n"
-                        "  [--tls [--ca FILE] [--groups LIST]]\n");
+                        "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse]\n");
         return 2;
     }
     getrlimit(RLIMIT_NOFILE, &files);

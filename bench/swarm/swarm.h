@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * swarm: the load client. One thread, one epoll, many sockets of the native dialect (or of the raw
+ * swarm: the load client. One thread, one epoll, many sockets of one dialect (or of the raw
  * baseline). Every client checks what it is shown: versions never go back, nothing is missing
- * (merged counts close every gap), the value belongs to the version, the digest fits. A fast wrong
- * answer is a failure.
+ * (merged counts close every gap, where the dialect has them), the value belongs to the version, the
+ * digest fits. A fast wrong answer is a failure.
  */
 #ifndef SWARM_H
 #define SWARM_H
@@ -19,6 +19,8 @@
 #define SWARM_URLS_MAX 8
 #define SWARM_SENT_RING 4096 /* remembered publish times an account; a power of two */
 
+enum dialect { SPEAK_NATIVE, SPEAK_SIGNALR, SPEAK_APP, SPEAK_SSE };
+
 struct options {
     const char *urls[SWARM_URLS_MAX]; /* host:port; a client that loses one moves to the next */
     int url_count;
@@ -26,6 +28,7 @@ struct options {
     const char *ca, *groups; /* TLS: trust and key exchange; NULL: any, the library's */
     int clients, accounts, per_client, connect_per_s;
     int messages, burst, rate, idle_ms, timeout_s, server_pid;
+    enum dialect dialect;
     bool raw, tls, spread; /* spread: clients join during the feed */
 };
 
@@ -88,6 +91,14 @@ void link_close(struct client *c);
 /* frames.c */
 void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload);
 int64_t swarm_value(uint64_t version, int account);
+void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry); /* of native `u`, or of an event */
+/* A value without merge count: `version` is the record's own. */
+void swarm_value_seen(struct swarm *s, struct client *c, const struct bgw_json *record, bool first);
+void swarm_live(struct swarm *s, struct client *c);
+/* estate.c */
+void estate_message(struct swarm *s, struct client *c, struct bgw_slice payload); /* of a WebSocket */
+void estate_opened(struct swarm *s, struct client *c);
+size_t sse_take(struct swarm *s, struct client *c, struct bgw_slice bytes); /* whole events; how many bytes they had */
 /* client.c */
 bool swarm_connect(struct swarm *s, struct client *c);
 void swarm_io(struct swarm *s, struct client *c, uint32_t events);
