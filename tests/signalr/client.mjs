@@ -15,8 +15,13 @@ const load = createRequire(path.join(path.resolve(process.argv[2]), "package.jso
 const WebSocket = load("ws");
 const connections = new Map();
 const LOG_WARNINGS = 3;
+delete globalThis.fetch; // 5.0 is of the time before Node had one, and takes it for a browser's
 
-const tell = (c, ev, more) => process.stdout.write(JSON.stringify({ c, ev, ...more }) + "\n");
+// Returns nothing: what a handler returns is taken for a result of the client's.
+function tell(c, ev, more) {
+  process.stdout.write(JSON.stringify({ c, ev, ...more }) + "\n");
+}
+
 const text = (error) => (error === undefined || error === null ? null : String(error.message ?? error));
 
 // A list is what the factory gives call after call; its last one from then on.

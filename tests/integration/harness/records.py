@@ -109,6 +109,13 @@ class Records(Raw):
         self.say({"type": 1, "target": target, "arguments": list(arguments), "invocationId": ident})
         return self.until_type(3, invocationId=ident)
 
+    def farewell_code(self):
+        """The close frame's code, whatever was said before."""
+        while True:
+            opcode, payload = self.next_frame()
+            if opcode == CLOSE:
+                return int.from_bytes(payload[:2], "big") if payload else None
+
     def farewell(self):
         """([records before], the close frame's code)."""
         records, self.waiting = [json.loads(r) for r in self.waiting], []

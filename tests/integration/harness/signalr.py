@@ -104,7 +104,8 @@ class Connection:
                         return mine[after - 1]
                 left = deadline - time.monotonic()
                 if left <= 0 or self.clients.ended:
-                    raise AssertionError(f"in vain; the last events: {mine[-6:]}; {self.clients.noise[-20:]}")
+                    last = "\n".join(str(e)[:400] for e in mine[-6:])
+                    raise AssertionError(f"in vain; the last events:\n{last}\n{''.join(self.clients.noise[-20:])}")
                 self.clients.news.wait(left)
 
     def ev(self, ev, timeout=15, after=0, **members):
@@ -139,7 +140,7 @@ class Hub(Connection):
         return self.result("stop")
 
     def state(self):
-        """3.1 says numbers in some builds, names in others: both are turned into names."""
+        """"Connected", "Reconnecting", "Disconnected"…"""
         return self.result("state")
 
     def call(self, target, *args, timeout=15):
