@@ -164,7 +164,7 @@ enum bgw_read_result {
     BGW_READ_VALUE,   /* the newest that is known; state says how good it is */
     BGW_READ_UNKNOWN, /* there is none: state UNKNOWN or REMOVED, reason says why */
     BGW_READ_TOO_OLD, /* floor was not reached in time; version and value say what there is */
-    BGW_READ_TIMEOUT, /* the hub has not answered in time */
+    BGW_READ_TIMEOUT, /* the hub has not answered in time, or this shard has not caught up with it */
     BGW_READ_BUSY,    /* no room for another read, or no memory */
 };
 struct bgw_read_question { /* borrowed during the call */

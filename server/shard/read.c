@@ -165,7 +165,7 @@ static bool judge(const struct bgw_shard *s, const struct bgw_read *r, struct bg
     const struct slot *slot = r->slot;
     const bool over = s->now.mono_ms >= r->end_ms, met = floor_met(r);
     const bool known = (slot->answered || slot->value) && caught_up(s, r);
-    const bool too_old = slot->value && !met && (over || (known && other_epoch(r)));
+    const bool too_old = known && slot->value && !met && (over || other_epoch(r));
     const bool proof = !r->prove || proved(s, r) || s->now.mono_ms >= r->label_ms;
     *a = (struct bgw_read_answer){.part = slot->part, .watched = r->watched};
     if (too_old) {

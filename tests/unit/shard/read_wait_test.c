@@ -172,5 +172,8 @@ TEST(read_that_is_never_caught_up_with_shows_nothing_old)
     CHECK(!ask_plain(r, &a, "A"));
     rig_pass(r, WAIT_MS);
     CHECK(a.answers == 1 && a.answer.result == BGW_READ_TIMEOUT && !a.answer.value);
+    CHECK(!ask_floor(r, &a, "A", r->epoch, 5)); /* nor what there was as too old */
+    rig_pass(r, WAIT_MS);
+    CHECK(a.answers == 1 && a.answer.result == BGW_READ_TIMEOUT && !a.answer.value);
     rig_end(r);
 }
