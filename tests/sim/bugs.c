@@ -35,7 +35,7 @@ static const struct bug {
     {"expiry_only_at_subscribe", 200},
     {"presented_version_ignored", 200},
     {"current_without_equal_version", 50},
-    {"resume_other_subject_accepted", 400},
+    {"resume_other_subject_accepted", 1500},
     {"unwatch_forgets_others", 200},
     {"state_change_not_told", 50},
     {"repair_skips", 400},
@@ -44,6 +44,12 @@ static const struct bug {
     {"revocation_spares_the_idle", 100},
     {"refresh_forgets_revoked_accounts", 200},
     {"revoked_token_accepted", 100},
+    {"blind_snapshot_without_barrier", 100},
+    {"blind_label_forgotten", 400},
+    {"read_ignores_sequenced", 200},
+    {"read_ignores_floor", 50},
+    {"read_proves_nothing", 100},
+    {"unwatch_forgets_readers", 100},
 };
 
 /* 0: stayed green; the seed that caught it otherwise (0 cannot be a seed). */

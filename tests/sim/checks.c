@@ -29,7 +29,63 @@ static void trace(struct client *c, const char *what, struct sim_message m)
               items);
 }
 
-static void sent_update(struct client *c, const struct sim_message *m)
+/* -1: an alias. */
+static int life_of(const struct world *w, uint64_t epoch)
+{
+    for (int i = 0; i < w->topics; i++)
+        if (w->topic_lives[i].epoch == epoch)
+            return i;
+    return -1;
+}
+
+static void raise_to(struct bgw_version *to, struct bgw_version v)
+{
+    if (!to->epoch || bgw_version_compare(v, *to) > 0)
+        *to = v;
+}
+
+/* What the log of this life tells of the slot: versions are the ledger's. */
+static void raise_to_log(const struct world *w, int slot, int life, struct bgw_version *to)
+{
+    const struct topic *t = &w->topic_lives[life];
+    const struct partition_log *log = &t->logs[ledger_partition(w, slot, t->partitions)];
+    for (int64_t i = 0; i < log->end; i++)
+        if (log->records[i].slot == slot && log->records[i].kind != LOG_GARBAGE && log->records[i].has_v)
+            raise_to(to, (struct bgw_version){t->epoch, log->records[i].v, 0});
+}
+
+/* A subscription begins: its first value is at least what anybody has been sent up to now. Where sources run ahead of the
+ * stream nobody can know that here: there it is at least what the log says. */
+void check_floor(struct client *c, int slot)
+{
+    struct world *w = c->world;
+    struct held *h = &c->held[slot];
+    int life = w->replicas[c->replica].topic;
+    if (h->sent_has || h->floor_due)
+        return;
+    h->floor_due = true;
+    memset(h->floor, 0, sizeof(h->floor));
+    if (!w->source)
+        memcpy(h->floor, w->shown[slot], sizeof(h->floor));
+    raise_to_log(w, slot, life, &h->floor[life]);
+}
+
+/* True: it is too old to go without a label. */
+static bool below_floor(struct client *c, int slot, struct bgw_version v)
+{
+    struct held *h = &c->held[slot];
+    int life = life_of(c->world, v.epoch);
+    if (!c->blind || !h->floor_due)
+        return false;
+    h->floor_due = false;
+    if (life < 0)
+        sim_fail(c->world, "client %d presents nothing and is shown an alias", c->index);
+    sim_checks[CHECKED_blind_first_is_proved] += h->floor[life].epoch != 0;
+    return h->floor[life].epoch && bgw_version_compare(v, h->floor[life]) < 0;
+}
+
+/* Returns the slots of the write that need a label, as bits. */
+static uint32_t sent_update(struct client *c, const struct sim_message *m)
 {
     struct world *w = c->world;
     int slot = slot_of(m);
@@ -42,8 +98,24 @@ static void sent_update(struct client *c, const struct sim_message *m)
         sim_fail(w, "I7: client %d was sent slot %d after its token expired", c->index, slot);
     sim_checks[CHECKED_I7_nothing_after_expiry]++;
     revoke_check_update(c, slot);
+    uint32_t too_old = below_floor(c, slot, m->version) ? 1u << slot : 0;
+    int life = life_of(w, m->version.epoch);
+    if (life >= 0)
+        raise_to(&w->shown[slot][life], m->version);
+    reader_shown(&w->replicas[c->replica], slot, m->version);
     c->held[slot].sent = m->version;
     c->held[slot].sent_has = true;
+    return too_old;
+}
+
+/* The slots that a state message calls delayed or worse. */
+static uint32_t sent_labels(const struct sim_message *m)
+{
+    struct bgw_slice text, list = m->list;
+    uint32_t slots = 0;
+    for (char tag; m->state >= BGW_STATE_DELAYED && sim_list_next(&list, &tag, &text);)
+        slots |= 1u << ((text.data[1] - '0') * PARTS + (text.len > 2 && text.data[3] == 'U'));
+    return slots;
 }
 
 static void sent_mark(struct client *c)
@@ -72,6 +144,8 @@ static void sent_reply(struct client *c, struct sim_message *m)
             revoke_check_denied(c, text.data[1] - '0');
         if (tag != 'c')
             continue;
+        if (c->blind)
+            sim_fail(w, "client %d presents nothing, and is called current", c->index);
         for (int p = 0; p < PARTS; p++) {
             int slot = sim_slot_of(bgw_slice_of(text.data, 2), sim_part(p));
             struct held *h = &c->held[slot];
@@ -107,6 +181,7 @@ static void sent_answer(struct client *c, const struct sim_message *m)
 void check_sent(struct client *c, struct bgw_slice bytes)
 {
     struct sim_message m;
+    uint32_t too_old = 0, labelled = 0;
     while (bytes.len) {
         if (!sim_decode(&bytes, &m))
             sim_fail(c->world, "the shard cut a message");
@@ -115,7 +190,9 @@ void check_sent(struct client *c, struct bgw_slice bytes)
         if (c->opened_revoked && m.kind != 'B')
             sim_fail(c->world, "client %d came with a token that was taken back, and is told %c", c->index, m.kind);
         if (m.kind == 'U')
-            sent_update(c, &m);
+            too_old |= sent_update(c, &m);
+        else if (m.kind == 'S')
+            labelled |= sent_labels(&m);
         else if (m.kind == 'V')
             revoke_check_revoked(c, &m);
         else if (m.kind == 'B')
@@ -127,6 +204,10 @@ void check_sent(struct client *c, struct bgw_slice bytes)
         else if (m.kind == 'R')
             sent_reply(c, &m);
     }
+    sim_faults[FAULT_blind_labelled] += (too_old & labelled) != 0;
+    if (too_old & ~labelled)
+        sim_fail(c->world, "client %d presents nothing and is shown something older than others saw, without a label: slots %x",
+                 c->index, too_old & ~labelled);
 }
 
 /* ---- when the client reads ---- */

@@ -63,8 +63,11 @@ void client_connect(struct client *c, int replica)
     for (int s = 0; s < SLOTS; s++) {
         struct held *h = &c->held[s];
         h->hash = 0;
-        h->state_known = h->sent_has = h->contiguous = h->repair_due = false;
+        h->state_known = h->sent_has = h->contiguous = h->repair_due = h->floor_due = false;
     }
+    if (c->blind)
+        memset(c->held, 0, sizeof(c->held)); /* each connection begins from nothing */
+    sim_faults[FAULT_blind_client] += c->blind;
     memset(c->pending, 0, sizeof(c->pending));
     if (c->expires_wall_ms <= w->now.wall_ms || c->token_dead)
         new_token(c, 5000 + (int64_t)sim_rand(w, 60000));
@@ -75,12 +78,14 @@ void client_connect(struct client *c, int replica)
     struct bgw_shard *shard = rig_of(c)->shard;
     bool first_message = sim_chance(w, 30);
     bgw_shard_set_now(shard, w->now);
-    if (bgw_session_open(shard, c, &sim_dialect, first_message ? NULL : &claims, w->now, &c->session) != BGW_OK)
+    if (bgw_session_open(shard, c, c->blind ? &sim_blind_dialect : &sim_dialect, first_message ? NULL : &claims, w->now, &c->session) != BGW_OK)
         sim_fail(w, "no session");
     struct bgw_slice resume = {NULL, 0};
     struct client *other = &w->clients[(c->index + 1 + (int)sim_rand(w, CLIENTS - 1)) % CLIENTS];
     bool own = false;
-    if (c->resume_len && sim_chance(w, 60)) {
+    if (c->blind) {
+        c->resume_len = 0;
+    } else if (c->resume_len && sim_chance(w, 60)) {
         resume = bgw_slice_of(c->resume, c->resume_len);
         own = true;
         sim_faults[FAULT_resume_presented]++;
@@ -163,7 +168,10 @@ void client_subscribe(struct client *c, bool resume_only)
             if (!(part < 0 ? c->want_whole[a] : c->want_part[a * PARTS + part]))
                 continue;
             name_key(&keys[n], texts[n], a, part);
-            if (!resume_only)
+            for (int q = 0; q < PARTS && c->blind; q++)
+                if (part < 0 || part == q)
+                    check_floor(c, a * PARTS + q);
+            if (!resume_only && !c->blind)
                 p->presented |= present(c, &keys[n], since[n], a, part);
             p->keys |= key_bit(a, part);
             n++;
@@ -199,8 +207,11 @@ static void unsubscribe(struct client *c)
     p->is_unsub = true;
     p->keys = key_bit(a, part);
     *want = false;
-    for (int q = 0; q < PARTS; q++) /* what the shard sent before says nothing about a subscription after */
-        c->held[a * PARTS + q].sent_has &= c->want_whole[a] || c->want_part[a * PARTS + q];
+    for (int q = 0; q < PARTS; q++) { /* what the shard sent before says nothing about a subscription after */
+        struct held *h = &c->held[a * PARTS + q];
+        h->sent_has &= c->want_whole[a] || c->want_part[a * PARTS + q];
+        h->floor_due &= c->want_whole[a] || c->want_part[a * PARTS + q];
+    }
     sim_faults[FAULT_unsubscribed]++;
     sim_trace(w, "client %d unsub %llu keys %x", c->index, (unsigned long long)p->id, p->keys);
     name_key(&key, text, a, part);

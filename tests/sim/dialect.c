@@ -217,8 +217,10 @@ void sim_mac(const uint8_t key[32], struct bgw_slice bytes, uint8_t out[32])
     }
 }
 
-const struct bgw_dialect sim_dialect = {
-    .encoding = BGW_ENCODING_NATIVE, .marks = true, .prepare = prepare, .updates_begin = updates_begin, .update = update,
-    .updates_end = updates_end, .state = state, .live = live, .mark = mark, .hello = hello, .sub_reply = sub_reply,
-    .ok = ok, .pong = pong, .err = err, .revoked = revoked, .bye = bye, .keepalive = keepalive,
-};
+#define SIM_DIALECT                                                                                              \
+    .encoding = BGW_ENCODING_NATIVE, .marks = true, .prepare = prepare, .updates_begin = updates_begin,           \
+    .update = update, .updates_end = updates_end, .state = state, .live = live, .mark = mark, .hello = hello,     \
+    .sub_reply = sub_reply, .ok = ok, .pong = pong, .err = err, .revoked = revoked, .bye = bye, .keepalive = keepalive
+
+const struct bgw_dialect sim_dialect = {SIM_DIALECT};
+const struct bgw_dialect sim_blind_dialect = {SIM_DIALECT, .blind = true};

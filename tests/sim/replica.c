@@ -188,13 +188,15 @@ static void shard_start(struct replica *r, int index)
     *rig = (struct rig){.replica = r, .index = index, .relay = r->relays[index]};
     struct bgw_shard_config config = {
         .shard = (uint8_t)index, .feeds = &w->feed, .feed_count = 1,
-        .limits = {.ping_ms = 20000, .pong_wait_ms = 20000, .stall_ms = 30000, .auth_wait_ms = 5000, .keys_per_session_max = 100},
+        .limits = {.ping_ms = 20000, .pong_wait_ms = 20000, .stall_ms = 30000, .auth_wait_ms = 5000, .keys_per_session_max = 100,
+                   .read_keep_ms = 1000, .reads_kept_max = READS_KEPT_MAX},
         .mark_ms = 700, .flush_window_max_ms = 10, .barrier_wait_ms = 1000, .sessions_max = 64,
-        .flush_bytes_max = 600, .control_bytes_max = 65536,
+        .flush_bytes_max = 600, .control_bytes_max = 65536, .reads_max = READS_MAX,
         .conn_seed = w->seed + (uint64_t)index, .mac = sim_mac, .server_name = BGW_SLICE("sim"),
         .revocations = r->revocations};
     memset(config.resume_key, 7, sizeof(config.resume_key));
-    struct bgw_shard_ops ops = {.arg = rig, .post = on_post, .send = on_send, .hang_up = on_hang_up};
+    struct bgw_shard_ops ops = {.arg = rig, .post = on_post, .send = on_send, .hang_up = on_hang_up,
+                                .sequenced = reader_sequenced, .read_done = reader_done};
     if (bgw_shard_create(&rig->shard, &config, &ops, w->now) != BGW_OK)
         sim_fail(w, "no shard");
 }
@@ -224,6 +226,7 @@ void replica_stop(struct replica *r)
     for (int c = 0; c < CLIENTS; c++)
         if (w->clients[c].connected && w->clients[c].replica == r->index)
             client_cut(&w->clients[c]);
+    readers_leave(r);
     for (int s = 0; s < SHARDS; s++)
         bgw_shard_destroy(&r->rigs[s].shard);
     bgw_hub_destroy(&r->hub);
@@ -378,6 +381,7 @@ static void shard_turn(struct rig *rig)
     bgw_shard_tick(rig->shard, w->now);
     bgw_shard_flush(rig->shard, w->now);
     revoke_check_turn(rig);
+    readers_check_turn(rig);
     for (int c = 0; c < CLIENTS; c++)
         if (w->clients[c].hung_up && w->clients[c].connected && w->clients[c].replica == rig->replica->index)
             client_cut(&w->clients[c]);
@@ -396,6 +400,13 @@ static void hub_turn(struct replica *r)
 {
     bgw_hub_tick(r->hub, r->world->now);
     bgw_hub_flush(r->hub);
+}
+
+/* Shards may look at their relays before it comes to the seal. */
+static void half_a_hub_turn(struct replica *r)
+{
+    sim_faults[FAULT_seal_late]++;
+    bgw_hub_tick(r->hub, r->world->now);
 }
 
 void replica_step(struct replica *r)
@@ -424,7 +435,10 @@ void replica_step(struct replica *r)
         shard_turn(rig);
         return;
     }
-    hub_turn(r);
+    if (sim_chance(w, 20))
+        half_a_hub_turn(r);
+    else
+        hub_turn(r);
 }
 
 void replica_settle(struct replica *r)

@@ -29,6 +29,9 @@
 #define ASKS_MAX 256
 #define PENDING_MAX 64
 #define TAKEN_MAX 64
+#define READERS 6
+#define READS_MAX 3      /* of a shard that wait */
+#define READS_KEPT_MAX 2 /* keys of a shard that are watched for reads */
 
 /* every kind of fault and how often it fired; zero over a run is a failure */
 #define SIM_FAULTS(X)                                                                            \
@@ -37,14 +40,17 @@
     X(invalidation_lost) X(invalidation) X(epoch_change) X(replica_restart) X(client_cut)         \
     X(client_moved) X(client_slow) X(token_expired) X(grants_changed) X(queue_full) X(clock_leap) \
     X(resume_presented) X(since_presented) X(foreign_resume) X(repair) X(rate_limited) X(unsubscribed) \
-    X(revoked_token) X(revoked_subject) X(revoked_accounts) X(revocation_replayed) X(revoked_presented)
+    X(revoked_token) X(revoked_subject) X(revoked_accounts) X(revocation_replayed) X(revoked_presented)       \
+    X(blind_client) X(blind_labelled) \
+    X(read_floor) X(read_proof) X(read_waits) X(read_cancelled) X(read_busy) X(seal_late)
 #define SIM_CHECKS(X)                                                                          \
     X(I1_version_never_back) X(I2_grant_at_delivery) X(I3_converges) X(I4_value_was_written)   \
     X(I5_bounded) X(I6_answered) X(I7_nothing_after_expiry) X(I8_one_fetch) X(I9_labelled)     \
     X(I10_identities) X(merged_closes_gaps) X(digest_fits) X(live_after_all)                   \
     X(mark_nothing_pending) X(current_is_newest) X(state_told) X(repair_is_whole) X(no_overtaken_fetch) \
     X(nothing_revoked_is_sent) X(revoked_are_told) X(only_revoked_is_taken) X(revoked_is_refused)      \
-    X(newer_token_heals)
+    X(newer_token_heals) X(blind_first_is_proved) \
+    X(read_never_older) X(proof_never_older) X(floor_is_met) X(read_answered) X(read_is_newest)
 
 enum sim_fault {
 #define X(name) FAULT_##name,
@@ -149,6 +155,7 @@ struct replica {
     int64_t next_proof_ms, proofs_blocked_until_ms, last_proof_ms;
     bool known[COMMITS_MAX];  /* amounts that a record or an undisturbed fetch has brought */
     int64_t overtaken[SLOTS]; /* an amount that a fetch brought after an invalidation; 0 none */
+    struct bgw_version shown[SLOTS]; /* the newest that it has shown anybody since it started; epoch 0: none */
 };
 
 struct pending { /* a command that must be answered */
@@ -171,12 +178,16 @@ struct held { /* what a client shows of a slot */
     bool repair_due; /* repair was acknowledged, and this has not come again yet */
     bool sent_has; /* what the shard has sent on this connection, read or not */
     struct bgw_version sent;
+    /* of a blind client: what its first value of this subscription must reach, by life of the topic; epoch 0: nothing */
+    struct bgw_version floor[EPOCHS_MAX];
+    bool floor_due;
 };
 struct client {
     struct world *world;
     int index, replica, rig;
     struct bgw_session *session;
     bool connected, hello_sent, hello_seen, slow, blocked, hung_up, rated, clean_close;
+    bool blind; /* presents nothing, ever */
     uint64_t subject;
     uint32_t grants; /* bit an account */
     int64_t expires_wall_ms, issued_s;
@@ -198,6 +209,19 @@ struct client {
     int64_t slow_until_ms, connected_ms;
 };
 
+struct reader { /* asks for a slot, again and again */
+    struct world *world;
+    int index, replica, rig, slot;
+    struct bgw_read *read; /* NULL: does not wait */
+    bool has_floor, prove;
+    struct bgw_version floor;
+    int64_t due_ms;
+    struct bgw_version shown_here, shown_anywhere[EPOCHS_MAX]; /* when it asked */
+    bool fresh, settling; /* the answer; settling: it goes through all slots of all shards */
+    int settled;
+    int64_t minor;
+};
+
 struct world {
     uint64_t seed, rng;
     struct bgw_now now;
@@ -212,6 +236,9 @@ struct world {
     bool quiet;                    /* faults have stopped */
     struct replica replicas[REPLICAS];
     struct client clients[CLIENTS];
+    struct reader readers[READERS];
+    int shown_last; /* slot */
+    struct bgw_version shown[SLOTS][EPOCHS_MAX]; /* the newest that any client was sent, by life of the topic; epoch 0: none */
     struct taken taken[TAKEN_MAX];
     int taken_count;
     uint64_t next_jti;
@@ -260,6 +287,15 @@ void client_refresh(struct client *c);
 bool client_converged(struct client *c, char *why, size_t cap);
 void client_check_deadlines(struct client *c);
 enum bgw_sent client_receive(struct client *c, struct bgw_slice bytes);
+/* reader.c */
+void readers_start(struct world *w);
+void readers_leave(struct replica *r);
+void readers_check_turn(const struct rig *rig);
+bool readers_settled(struct world *w, char *why, size_t cap);
+void reader_step(struct reader *d);
+void reader_shown(struct replica *r, int slot, struct bgw_version v);
+void reader_done(void *arg, void *user, const struct bgw_read_answer *a);
+uint64_t reader_sequenced(void *arg);
 /* revoke.c */
 struct sim_message;
 void revoke_some(struct world *w);
@@ -273,7 +309,7 @@ void revoke_check_denied(struct client *c, int account);
 void revoke_check_bye(struct client *c, const struct sim_message *m);
 void revoke_check_turn(const struct rig *rig);
 /* dialect.c */
-extern const struct bgw_dialect sim_dialect;
+extern const struct bgw_dialect sim_dialect, sim_blind_dialect;
 struct sim_message { /* one decoded message; borrows the buffer */
     char kind; /* Update State Live Mark Hello Reply Ok Pong Error reVoked Bye Keepalive */
     uint64_t id;
@@ -290,6 +326,7 @@ bool sim_decode(struct bgw_slice *at, struct sim_message *m);
 bool sim_list_next(struct bgw_slice *list, char *tag, struct bgw_slice *text);
 void sim_mac(const uint8_t key[32], struct bgw_slice bytes, uint8_t out[32]);
 /* checks.c: what a client may rely on, applied to each message */
+void check_floor(struct client *c, int slot); /* a blind client subscribes */
 void check_sent(struct client *c, struct bgw_slice bytes);  /* when the shard speaks: I2, I7 */
 void check_read(struct client *c, const struct sim_message *m); /* when the client reads */
 void check_identities(struct world *w);

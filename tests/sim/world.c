@@ -12,6 +12,7 @@
 
 #define EVENTS_MIN 500
 #define SETTLE_ROUNDS 6000
+#define BLIND_EACH 8 /* of so many clients one presents nothing */
 
 uint64_t sim_faults[FAULT_COUNT];
 uint64_t sim_checks[CHECKED_COUNT];
@@ -114,7 +115,7 @@ static void invalidate(struct world *w)
 
 static void one_event(struct world *w)
 {
-    uint64_t dice = sim_rand(w, 1000);
+    uint64_t dice = sim_rand(w, 1120);
     if (dice < 180)
         ledger_commit(w, (int)sim_rand(w, SLOTS), sim_chance(w, 6));
     else if (dice < 330)
@@ -139,8 +140,10 @@ static void one_event(struct world *w)
         revoke_some(w);
     else if (dice < 992)
         replica_change_topic(&w->replicas[sim_rand(w, REPLICAS)]);
-    else
+    else if (dice < 1000)
         pass(w, (int64_t)sim_rand(w, 300));
+    else
+        reader_step(&w->readers[sim_rand(w, READERS)]);
     pass(w, (int64_t)sim_rand(w, 8));
     w->events++;
 }
@@ -175,7 +178,7 @@ static void settle(struct world *w)
         for (int c = 0; c < CLIENTS; c++)
             client_settle(&w->clients[c]);
         pass(w, 5);
-        if (i > 50 && settled(w, why, sizeof(why)))
+        if (i > 50 && settled(w, why, sizeof(why)) && readers_settled(w, why, sizeof(why)))
             break;
         if (i == SETTLE_ROUNDS - 1)
             sim_fail(w, "I3: not converged %d s after the last fault: %s", SETTLE_ROUNDS * 5 / 1000, why);
@@ -193,11 +196,13 @@ static void world_init(struct world *w, uint64_t seed, bool verbose)
     bgw_hash_init_fixed(seed, ~seed);
     bgw_feed_balance_init(&w->feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
     ledger_init(w);
+    readers_start(w);
     for (int r = 0; r < REPLICAS; r++)
         replica_start(w, r);
     for (int i = 0; i < CLIENTS; i++) {
         struct client *c = &w->clients[i];
         *c = (struct client){.world = w, .index = i, .subject = 100 + (uint64_t)i, .grants = (1u << ACCOUNTS) - 1,
+                             .blind = (seed + (uint64_t)i) % BLIND_EACH == 0,
                              .jti = ++w->next_jti, .issued_s = w->now.wall_ms / 1000,
                              .expires_wall_ms = w->now.wall_ms + 5000 + (int64_t)sim_rand(w, 60000)};
         bgw_buf_init(&c->inbox, 16u << 20);
