@@ -170,6 +170,7 @@ static void refuse_text(struct bgw_conn *c, int status, const char *code, const 
     bgw_buf_init(&body, 1024);
     bgw_buf_init(&lines, BGW_CORS_BYTES_MAX + 256);
     bgw_buf_appendf(&body, "%s: %s", code, sentence);
+    bgw_buf_append_str(&lines, status == 503 ? "Cache-Control: no-store\r\nRetry-After: 2\r\n" : "Cache-Control: no-store\r\n");
     bgw_buf_append_str(&lines, headers);
     bgw_cors_append(bgw_http_reader_request(c->busy->reader), c->host->policy->origins, &lines);
     bgw_buf_append_byte(&lines, 0);
@@ -211,7 +212,7 @@ static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result, const 
 static void refuse_rule(struct bgw_conn *c, enum bgw_refusal why, unsigned flags)
 {
     if (flags & CONN_TOKEN_TEXT) {
-        refuse_text(c, bgw_refusal_status(why), bgw_refusal_code(why), bgw_refusal_sentence(why), "Cache-Control: no-store\r\n");
+        refuse_text(c, bgw_refusal_status(why), bgw_refusal_code(why), bgw_refusal_sentence(why), "");
     } else if (flags & CONN_TOKEN_CACHED) {
         bgw_metric_add(BGW_M_READS_REFUSED, 1);
         conn_http_problem(c, why, bgw_refusal_status(why) == 503 ? "Retry-After: 2\r\n" : NULL);

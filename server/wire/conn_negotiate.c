@@ -15,6 +15,8 @@
 #include "bgw/base64.h"
 #include "bgw/hash.h"
 
+#include <stdio.h>
+
 #define HEADERS_MAX (BGW_CORS_BYTES_MAX + 512u)
 #define VERSION_MAX 1
 #define VERSION_TEXT_MAX 32u /* longer is no number that anybody means */
@@ -56,7 +58,7 @@ void conn_negotiate_text(struct bgw_conn *c, const struct bgw_http_request *r, i
 void conn_negotiate_refuse(struct bgw_conn *c, const struct bgw_http_request *r, enum bgw_refusal why)
 {
     int status = bgw_refusal_status(why);
-    char retry_after[40];
+    char retry_after[40], text[256];
     const char *headers = NULL;
     if (why == BGW_REFUSAL_BUDGET || status == 429) {
         conn_door_retry_after(c->host, retry_after);
@@ -64,7 +66,8 @@ void conn_negotiate_refuse(struct bgw_conn *c, const struct bgw_http_request *r,
     } else if (status == 503) {
         headers = "Retry-After: 2\r\n";
     }
-    conn_negotiate_text(c, r, status, bgw_refusal_sentence(why), headers);
+    snprintf(text, sizeof(text), "%s: %s", bgw_refusal_code(why), bgw_refusal_sentence(why));
+    conn_negotiate_text(c, r, status, text, headers);
 }
 
 /* ---- ids ---- */
@@ -89,10 +92,10 @@ enum conn_id conn_negotiate_id(const struct bgw_conn *c, const struct bgw_http_r
         break;
     case BGW_NOT_FOUND:
         return CONN_ID_NONE;
-    case BGW_TOO_LARGE:
-        return CONN_ID_UNKNOWN;
-    default:
+    case BGW_DUPLICATE:
         return CONN_ID_BAD;
+    default: /* longer than any, or not even text */
+        return CONN_ID_UNKNOWN;
     }
     if (!len)
         return CONN_ID_NONE;

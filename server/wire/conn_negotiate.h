@@ -17,7 +17,7 @@ enum conn_id {
     CONN_ID_NONE,    /* there is none, or an empty one */
     CONN_ID_OLD,     /* genuine, but it was to be used sooner; or made by a replica whose clock is far off */
     CONN_ID_UNKNOWN, /* none of ours */
-    CONN_ID_BAD,     /* the query cannot be read */
+    CONN_ID_BAD,     /* the query has two of them */
 };
 enum conn_id conn_negotiate_id(const struct bgw_conn *c, const struct bgw_http_request *r, struct bgw_attachment *out);
 /* Takes the id for this connection. False: it was answered. */

@@ -1,90 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SignalR's side of HTTP: negotiation, ids, event streams and what is posted to them. */
-#include "conn_rig.h"
-
-#include "wire/connection_token.h"
+/* SignalR's side of HTTP: negotiation, what ids are good for, and what is no request of a client. */
+#include "hub_rig.h"
 
 #include "bgw/metrics.h"
 
-#define H " HTTP/1.1\r\nHost: a\r\n"
-#define BEARER "Authorization: Bearer x\r\n"
 #define NEGOTIATE "POST /ws/negotiate?negotiateVersion=1" H
-#define TEXT_TYPE "Content-Type: text/plain"
-#define EVENTS "Accept: text/event-stream\r\n"
-#define GREETING "{\"protocol\":\"json\",\"version\":1}\x1e"
 
 static struct bgw_quota *quota;
-
-/* further connections beside the rig's own */
-struct peer {
-    struct bgw_socket sock;
-    void *conn;
-};
-static struct peer other, third;
-
-static void open_hub(void)
-{
-    open_conn();
-    CHECK(bgw_attachments_create(&host.attachments, 100) == BGW_OK);
-    bgw_attachments_set_mailbox(host.attachments, 0, (struct bgw_mailbox *)&host); /* only its being there counts */
-    host.signalr_sse = true;
-    verified_claims.subject_hash = 7;
-    snprintf(verified_claims.tenant, sizeof(verified_claims.tenant), "tnt_demo");
-    rig_posted_max = 16;
-}
-
-static void close_hub(void)
-{
-    close_conn();
-    bgw_attachments_destroy(&host.attachments);
-}
-
-static void join(struct peer *p)
-{
-    memset(p, 0, sizeof(*p));
-    p->conn = bgw_conn_opened(&host, &p->sock, "test");
-}
-
-static void leave(struct peer *p)
-{
-    bgw_conn_closed(p->conn);
-}
-
-/* The same as the rig's, for another connection: the bytes in their own memory. */
-static void tell(struct peer *p, const char *text)
-{
-    size_t len = strlen(text);
-    char *copy = malloc(len + 1);
-    memcpy(copy, text, len);
-    p->sock.sent_len = 0;
-    bgw_conn_received(p->conn, bgw_slice_of(copy, len));
-    free(copy);
-}
-
-static bool said(const struct peer *p, const char *text)
-{
-    size_t len = strlen(text);
-    for (size_t i = 0; i + len <= p->sock.sent_len; i++) {
-        if (memcmp(p->sock.sent + i, text, len) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* One request to the rig's own connection; what it sent before is forgotten. */
-static void ask(const char *request)
-{
-    sock.sent_len = 0;
-    give_str(request);
-}
-
-/* The body is this, and nothing follows. */
-static bool body_is(const char *text)
-{
-    sock.sent[sock.sent_len] = '\0';
-    const char *body = strstr(sock.sent, "\r\n\r\n");
-    return body && strcmp(body + 4, text) == 0;
-}
 
 static void id_in(char *out, const char *name)
 {
@@ -97,29 +19,6 @@ static void id_in(char *out, const char *name)
     memcpy(out, at ? at + strlen(key) : "", len);
     out[len] = '\0';
 }
-
-static const char *new_id(void)
-{
-    static char text[BGW_CONNECTION_TOKEN_LEN + 1];
-    uint8_t id[BGW_ATTACHMENT_ID_LEN];
-    bgw_auth_random(id, sizeof(id));
-    bgw_connection_token_make(host.connection_key, id, now, text);
-    return text;
-}
-
-/* `format` has one %s for the id. */
-static const char *with_id(const char *format, const char *id)
-{
-    static char request[2048];
-    CHECK(snprintf(request, sizeof(request), format, id) < (int)sizeof(request));
-    return request;
-}
-
-#define UPGRADE_ID                                                                                                                   \
-    "GET /ws?id=%s" H BEARER "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"                           \
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-#define STREAM_ID "GET /ws?id=%s" H BEARER EVENTS "\r\n"
-#define POST_ID "POST /ws?id=%s" H BEARER "Content-Length: 32\r\n\r\n" GREETING
 
 /* ---- negotiation ---- */
 
@@ -206,7 +105,7 @@ TEST(a_refused_negotiation_says_why_in_one_line_of_text)
     ask(NEGOTIATE BEARER "\r\n");
     CHECK_EQ_I64(sent_count("HTTP/1.1 503"), 1);
     CHECK_EQ_I64(sent_count(TEXT_TYPE) + sent_count("Retry-After: "), 2);
-    CHECK(body_is("this gateway is stopping: connect again, another one will answer"));
+    CHECK(body_is("draining: this gateway is stopping: connect again, another one will answer"));
     CHECK(sock.finished);
     CHECK_EQ_I64(bgw_metric_read(BGW_M_NEGOTIATIONS_REFUSED), before + 2);
     close_hub();
@@ -315,8 +214,9 @@ TEST(what_is_no_request_of_a_client_is_told_so_in_the_stock_servers_words)
         {"GET /ws?id=x" H BEARER EVENTS "\r\n", "404", "No Connection with that ID"},
         {"GET /ws?id=x" H BEARER "Accept: text/plain, TEXT/Event-Stream ; q=1\r\n\r\n", "404", "No Connection with that ID"},
         {"POST /ws?id=x" H BEARER "\r\n", "404", "No Connection with that ID"},
-        {"POST /ws?id=x&ID=y" H BEARER "\r\n", "400", "the query must be name=value pairs, strictly percent-encoded, each known name at most once"},
-        {"GET /ws?id=%zz" H "\r\n", "400", "the query must be name=value pairs, strictly percent-encoded, each known name at most once"},
+        {"POST /ws?id=x&ID=y" H BEARER "\r\n", "400", "bad_query: the query must be name=value pairs, strictly percent-encoded, each known name at most once"},
+        {"GET /ws?id=%zz" H BEARER EVENTS "\r\n", "404", "No Connection with that ID"},
+        {"POST /ws?id=%00" H BEARER "\r\n", "404", "No Connection with that ID"},
         {"PUT /ws?id=x" H "\r\n", "405", "this path does not take that method: see Allow"},
         {"HEAD /ws?id=x" H "\r\n", "405", ""},
         {"HEAD /ws/negotiate" H "\r\n", "405", ""},
@@ -420,142 +320,5 @@ TEST(a_table_without_room_refuses_the_connection)
     ask(with_id(STREAM_ID, new_id()));
     CHECK_EQ_I64(sent_count("HTTP/1.1 503") + sent_count("Retry-After: "), 2);
     leave(&other);
-    close_hub();
-}
-
-/* ---- streams ---- */
-
-TEST(a_stream_says_its_head_and_an_empty_line_at_once)
-{
-    open_hub();
-    ask(with_id("GET /ws?id=%s" H BEARER EVENTS "Origin: https://app.example.com\r\n\r\n", new_id()));
-    sock.sent[sock.sent_len] = '\0';
-    CHECK_EQ_I64(sent_count("HTTP/1.1 200 OK\r\n"), 1);
-    CHECK_EQ_I64(sent_count("\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache,no-store\r\nContent-Encoding: identity\r\n"), 1);
-    CHECK_EQ_I64(sent_count("\r\nX-Accel-Buffering: no\r\n"), 1);
-    CHECK_EQ_I64(sent_count("\r\nConnection: close\r\n"), 1);
-    CHECK_EQ_I64(sent_count("\r\nAccess-Control-Allow-Origin: https://app.example.com\r\n"), 1);
-    CHECK_EQ_I64(sent_count("Content-Length"), 0);
-    CHECK_EQ_I64(sent_count("Transfer-Encoding"), 0);
-    CHECK(body_is(":\r\n"));
-    CHECK(session.open && session.authenticated && session.dialect == &bgw_dialect_signalr_stream_greeting);
-    close_hub();
-}
-
-TEST(a_stream_is_refused_like_an_upgrade)
-{
-    open_hub();
-    ask(with_id("GET /ws?id=%s" H EVENTS "\r\n", new_id()));
-    CHECK_EQ_I64(sent_count("HTTP/1.1 401"), 1);
-    close_hub();
-    open_hub();
-    ask(with_id("GET /ws?id=%s" H BEARER EVENTS "Origin: https://evil.example\r\n\r\n", new_id()));
-    CHECK_EQ_I64(sent_count("HTTP/1.1 403"), 1);
-    close_hub();
-    open_hub();
-    host.draining = true;
-    ask(with_id(STREAM_ID, new_id()));
-    CHECK_EQ_I64(sent_count("HTTP/1.1 503") + sent_count("Retry-After: "), 2);
-    close_hub();
-    open_hub();
-    host.sessions_max = 0;
-    ask(with_id(STREAM_ID, new_id()));
-    CHECK_EQ_I64(sent_count("HTTP/1.1 503") + sent_count("Retry-After: "), 2);
-    CHECK_EQ_I64(bgw_attachments_count(host.attachments), 0);
-    close_hub();
-}
-
-TEST(what_is_posted_reaches_the_streams_session)
-{
-    char id[BGW_CONNECTION_TOKEN_LEN + 1];
-    open_hub();
-    strcpy(id, new_id());
-    ask(with_id(STREAM_ID, id));
-    join(&other);
-    tell(&other, with_id(POST_ID, id));
-    CHECK(said(&other, "HTTP/1.1 200") && said(&other, "Content-Length: 0\r\n") && !other.sock.finished);
-    CHECK(session.dialect->greeting);
-    deliver_posted();
-    CHECK(session.dialect == &bgw_dialect_signalr_stream);
-    CHECK_EQ_I64(session.traffic, 1);
-    CHECK_EQ_I64(sent_count("data: {}\x1e\r\n\r\n"), 1);
-    now.wall_ms += 3600000; /* a stream outlives its id's token */
-    tell(&other, with_id("POST /ws?id=%s" H BEARER "Content-Length: 11\r\n\r\n{\"type\":6}\x1e", id));
-    CHECK(said(&other, "HTTP/1.1 200"));
-    deliver_posted();
-    CHECK_EQ_I64(session.client_pings, 1);
-    tell(&other, with_id("POST /ws?id=%s" H BEARER "\r\n", id)); /* nothing is fine too */
-    CHECK(said(&other, "HTTP/1.1 200"));
-    deliver_posted();
-    leave(&other);
-    close_hub();
-}
-
-TEST(only_who_opened_a_stream_may_speak_for_it)
-{
-    char id[BGW_CONNECTION_TOKEN_LEN + 1];
-    open_hub();
-    strcpy(id, new_id());
-    ask(with_id(STREAM_ID, id));
-    join(&other);
-    verified_claims.subject_hash = 8;
-    tell(&other, with_id(POST_ID, id));
-    CHECK(said(&other, "HTTP/1.1 403") && said(&other, TEXT_TYPE));
-    verified_claims.subject_hash = 7;
-    strcpy(verified_claims.tenant, "tnt_else");
-    tell(&other, with_id(POST_ID, id));
-    CHECK(said(&other, "HTTP/1.1 403"));
-    tell(&other, with_id("POST /ws?id=%s" H BEARER "Origin: https://evil.example\r\n\r\n", id));
-    CHECK(said(&other, "HTTP/1.1 403"));
-    tell(&other, with_id("POST /ws?id=%s" H "\r\n", id));
-    CHECK(said(&other, "HTTP/1.1 401") && said(&other, TEXT_TYPE));
-    CHECK_EQ_I64(rig_posted_count, 0);
-    leave(&other);
-    close_hub();
-}
-
-TEST(a_body_that_is_too_large_or_one_too_many_is_refused)
-{
-    char id[BGW_CONNECTION_TOKEN_LEN + 1];
-    open_hub();
-    strcpy(id, new_id());
-    ask(with_id(STREAM_ID, id));
-    join(&other);
-    policy.message_bytes_max = 31;
-    tell(&other, with_id(POST_ID, id));
-    CHECK(said(&other, "HTTP/1.1 413") && said(&other, TEXT_TYPE));
-    policy.message_bytes_max = 32;
-    rig_posted_max = 1;
-    tell(&other, with_id(POST_ID, id));
-    CHECK(said(&other, "HTTP/1.1 200"));
-    tell(&other, with_id(POST_ID, id));
-    CHECK(said(&other, "HTTP/1.1 503") && said(&other, "Retry-After: 1\r\n"));
-    deliver_posted();
-    leave(&other);
-    close_hub();
-}
-
-TEST(a_streams_id_ends_with_it)
-{
-    char id[BGW_CONNECTION_TOKEN_LEN + 1];
-    open_hub();
-    strcpy(id, new_id());
-    join(&other);
-    tell(&other, with_id(STREAM_ID, id));
-    CHECK(said(&other, "HTTP/1.1 200"));
-    join(&third);
-    tell(&third, with_id(STREAM_ID, id));
-    CHECK(said(&third, "HTTP/1.1 409"));
-    tell(&third, with_id(UPGRADE_ID, id));
-    CHECK(said(&third, "HTTP/1.1 400") && said(&third, "\r\n\r\nCannot change transports mid-connection"));
-    tell(&third, with_id(POST_ID, id));
-    CHECK(said(&third, "HTTP/1.1 200"));
-    leave(&other);
-    deliver_posted(); /* for nobody */
-    tell(&third, with_id(POST_ID, id));
-    CHECK(said(&third, "HTTP/1.1 404") && said(&third, "\r\n\r\nNo Connection with that ID"));
-    tell(&third, with_id(STREAM_ID, id));
-    CHECK(said(&third, "HTTP/1.1 404"));
-    leave(&third);
     close_hub();
 }
