@@ -31,9 +31,10 @@
 /* A session's subscribes without `live`, and the keys in them (keys_per_session_max and one command more). Beyond either:
  * err too_many_keys; reading chokes at half. */
 #define TICKETS_MAX 256u
-#define RESUME_HASHES_MAX 64
+#define RESUME_HASHES_MAX 200 /* slots that a token may speak of: as many accounts as one event stream has */
+#define RESUME_HASHES_USUAL 64 /* where the client can present versions beside it */
 #define PART_ANY UINT32_MAX     /* presented by a resume token alone: some version of every part, unknown to us */
-#define RESUME_TEXT_MAX 768
+#define RESUME_TEXT_MAX 2304
 #define STRIKES_MAX 10
 #define STATE_ITEM_BYTES 48u    /* what a key in a state message counts for in a write's budget */
 #define BYE_BYTES 1024u         /* room behind a full control lane for the last words */
@@ -399,7 +400,7 @@ bool presented_add_unknown(struct bgw_shard *s, struct sub *sub); /* PART_ANY; i
 struct presented *presented_unknown(const struct sub *sub);
 bool presented_proved(const struct bgw_shard *s, const struct presented *p);
 bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part part);
-struct presented *presented_of(const struct sub *sub, const struct cell *c);
+struct presented *presented_of(const struct sub *sub, const struct cell *c); /* one that is not labelled, if there is */
 enum hold presented_hold(struct bgw_shard *s, struct sub *sub, struct cell *c); /* judges it: what is settled goes */
 void presented_free_all(struct bgw_shard *s, struct sub *sub);
 void presented_free_aimless(struct sub *sub); /* those that speak of no cell any more */

@@ -37,13 +37,12 @@ bool presented_names(const struct sub *sub, const struct slot *slot, bgw_part pa
 
 struct presented *presented_of(const struct sub *sub, const struct cell *c)
 {
-    if (!sub->pend)
-        return NULL;
-    for (struct presented *p = sub->pend->presented; p; p = p->next) {
-        if (presented_names(sub, c->slot, p->part))
-            return p;
+    struct presented *found = NULL;
+    for (struct presented *p = sub->pend ? sub->pend->presented : NULL; p; p = p->next) {
+        if (presented_names(sub, c->slot, p->part) && (!found || found->labelled))
+            found = p;
     }
-    return NULL;
+    return found;
 }
 
 static void count_withheld(struct bgw_session *n, const struct presented *p)
@@ -195,12 +194,10 @@ static void settle(struct sub *sub, struct cell *c, struct presented *p, uint8_t
     sub_trim_pend(sub);
 }
 
-enum hold presented_hold(struct bgw_shard *s, struct sub *sub, struct cell *c)
+static enum hold hold_of(struct bgw_shard *s, struct cell *c, struct presented *p)
 {
+    struct sub *sub = p->sub;
     const struct slot *slot = c->slot;
-    struct presented *p = presented_of(sub, c);
-    if (!p)
-        return HOLD_NOTHING;
     if (p->part == PART_ANY)
         return unknown_hold(s, slot, p);
     if (!slot->value) { /* there is nothing to withhold; the next value is judged again */
@@ -219,6 +216,18 @@ enum hold presented_hold(struct bgw_shard *s, struct sub *sub, struct cell *c)
     if (!p->ticket)
         wait_for_barrier(s, p, !same_epoch);
     return p->labelled ? HOLD_VALUE : HOLD_ALL;
+}
+
+/* A token and a version may speak of the same cell: the one that allows least counts. */
+enum hold presented_hold(struct bgw_shard *s, struct sub *sub, struct cell *c)
+{
+    enum hold least = HOLD_NOTHING;
+    for (struct presented *p = sub->pend ? sub->pend->presented : NULL, *next; p; p = next) {
+        next = p->next;
+        enum hold one = presented_names(sub, c->slot, p->part) ? hold_of(s, c, p) : HOLD_NOTHING;
+        least = one > least ? one : least;
+    }
+    return least;
 }
 
 /* Both lists are in the order of tickets: each is looked at once, however many wait. */
