@@ -44,6 +44,24 @@ static void sign(const struct bgw_shard *s, const uint8_t *raw, size_t len, uint
     s->config.mac(s->config.resume_key, bgw_slice_of((const char *)raw, len), mac);
 }
 
+/* A stream's token must speak of all of its accounts, for its client can present nothing else. */
+static size_t hashes_max(const struct bgw_session *n)
+{
+    return n->dialect->id_each ? RESUME_HASHES_MAX : RESUME_HASHES_USUAL;
+}
+
+/* What was presented and is not judged yet is held by the client still: a stream may be cut while it is continued. */
+static bool put_evidence(const struct bgw_session *n, uint8_t *raw, size_t *count)
+{
+    const struct extra *x = n->extra;
+    for (uint32_t i = 0; n->dialect->id_each && x && i < x->resume_count; i++) {
+        if (*count == hashes_max(n))
+            return false;
+        put_u64(raw + 8 * (*count)++, x->resume[i]);
+    }
+    return true;
+}
+
 /* Alias versions mean nothing elsewhere: left out, they do not make the token incomplete. */
 static bool put_hashes(const struct bgw_session *n, uint8_t *raw, size_t *count)
 {
@@ -53,12 +71,12 @@ static bool put_hashes(const struct bgw_session *n, uint8_t *raw, size_t *count)
         for (struct cell *c = cell_first(sub); c; c = c->next) {
             if (!c->sent_hash || c->flags & CELL_ALIAS)
                 continue;
-            if (*count == RESUME_HASHES_MAX)
+            if (*count == hashes_max(n))
                 return false;
             put_u64(raw + 8 * (*count)++, c->sent_hash);
         }
     }
-    return true;
+    return put_evidence(n, raw, count);
 }
 
 struct bgw_slice resume_make(struct bgw_shard *s, struct bgw_session *n, char out[RESUME_TEXT_MAX])
