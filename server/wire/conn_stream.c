@@ -14,6 +14,7 @@
 #define ACCOUNTS_MAX 200u
 #define TEXT_MAX (BGW_KEY_MAX + 1 + BGW_PART_MAX) /* "A/USD" */
 #define SUB_ID 1
+#define LAST_ID_MAX 4096u /* longer than any token */
 
 /* what the request asks for: decoded copies, for the reader goes before the session begins */
 struct asked {
@@ -21,7 +22,7 @@ struct asked {
     char texts[ACCOUNTS_MAX][TEXT_MAX];
     size_t count;
     bgw_part currency; /* of the accounts that do not say theirs; 0: all there are */
-    char resume[BGW_NATIVE_RESUME_MAX];
+    char resume[LAST_ID_MAX];
     struct bgw_slice resume_slice; /* empty: from the start */
 };
 

@@ -98,13 +98,13 @@ TEST(the_last_event_id_is_presented_and_the_header_is_the_newer_one)
 
 TEST(a_last_event_id_that_is_too_long_counts_as_a_bad_one)
 {
-    char request[6000], id[2200];
+    char request[6000], id[4200];
     memset(id, 'a', sizeof(id));
     for (int in_query = 0; in_query < 2; in_query++) {
         open_tenant();
         snprintf(request, sizeof(request), "GET /v1/stream?account=A%s%.*s HTTP/1.1\r\nHost: a\r\n" TOKEN "%s%.*s%s\r\n",
-                 in_query ? "&last_event_id=" : "", in_query ? 2100 : 0, id, in_query ? "" : "Last-Event-ID: ",
-                 in_query ? 0 : 2100, id, in_query ? "" : "\r\n");
+                 in_query ? "&last_event_id=" : "", in_query ? 4100 : 0, id, in_query ? "" : "Last-Event-ID: ",
+                 in_query ? 0 : 4100, id, in_query ? "" : "\r\n");
         give_str(request);
         CHECK_EQ_I64(session.subs, 1);
         CHECK_EQ_STR(session.resume, "?");
