@@ -17,7 +17,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define PURGED_AT_ONCE_MAX 256u /* nobody waits for the lock while a whole storm is forgotten */
+#define PURGED_AT_ONCE_MAX 1024u /* nobody waits for the lock while a whole storm is forgotten */
 
 /* under the lock */
 struct entry {

@@ -49,6 +49,7 @@ struct bgw_conn_host {
     char token[16384];
     bool draining;
     uint64_t byes; /* said in this drain: the spread's running number */
+    int64_t forget_due_ms; /* ids whose tokens have ended */
 };
 
 void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max);

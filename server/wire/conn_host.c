@@ -8,6 +8,8 @@
 
 #include "bgw/assert.h"
 
+#define FORGET_MS 1000
+
 void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
 {
     bgw_pool_init(&h->pool, sizeof(struct bgw_conn), conns_max);
@@ -25,9 +27,20 @@ void bgw_conn_host_deinit(struct bgw_conn_host *h)
     bgw_pool_deinit(&h->pool);
 }
 
+/* Also where nobody comes or goes any more. */
+static void forget_ids(struct bgw_conn_host *h)
+{
+    int64_t now_ms = bgw_loop_now(h->loop).mono_ms;
+    if (!h->attachments || now_ms < h->forget_due_ms)
+        return;
+    h->forget_due_ms = now_ms + FORGET_MS;
+    bgw_attachments_purge(h->attachments, now_ms);
+}
+
 void bgw_conn_host_turn_end(struct bgw_conn_host *h)
 {
     struct bgw_list list;
+    forget_ids(h);
     if (bgw_list_empty(&h->waiting))
         return;
     /* those that still have to wait go back, behind this turn's */

@@ -300,6 +300,20 @@ TEST(ids_that_are_old_foreign_or_from_the_future_open_nothing)
     close_hub();
 }
 
+TEST(an_open_websocket_costs_no_entry_for_longer_than_its_token_lives)
+{
+    open_hub();
+    ask(with_id(UPGRADE_ID, new_id()));
+    CHECK_EQ_I64(sent_count("HTTP/1.1 101"), 1);
+    bgw_conn_host_turn_end(&host);
+    CHECK_EQ_I64(bgw_attachments_count(host.attachments), 1);
+    pass(BGW_CONNECTION_TOKEN_LIFE_MS);
+    bgw_conn_host_turn_end(&host);
+    CHECK_EQ_I64(bgw_attachments_count(host.attachments), 0);
+    CHECK(session.open);
+    close_hub();
+}
+
 TEST(an_upgrade_without_an_id_needs_none)
 {
     open_hub();
