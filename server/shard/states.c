@@ -49,11 +49,11 @@ static void add_cell_texts(struct bgw_shard *s, size_t *count, const struct sub 
         add_text(s, count, append_text(&s->texts, sub->group, c->slot->part));
 }
 
-/* Every name that was added since `from` is the cell's. */
+/* Every name that was added since `from` is the cell's. A value that is held back is not the one that this speaks of. */
 static void note_version(struct bgw_shard *s, size_t from, size_t count, const struct bgw_session *n, const struct cell *c)
 {
     struct bgw_version version = {0};
-    if (c->slot->value)
+    if (c->slot->value && c->sent_hash == cell_hash(n, c))
         version = cell_version(n, c);
     for (size_t i = from; i < count; i++)
         s->entries[i].version = version;
@@ -127,7 +127,8 @@ static void add_sub_texts(struct bgw_shard *s, size_t *count, const struct sub *
     }
 }
 
-#define NAME_BYTES (BGW_KEY_MAX + BGW_PART_MAX + 4u) /* at most: a slash, quotes, a comma */
+/* At most, in the wordiest dialect: a message of its own for each name. */
+#define NAME_BYTES (BGW_KEY_MAX + BGW_PART_MAX + 128u)
 
 /* A sub's names stay together. */
 size_t revoked_encode(struct bgw_session *n, struct sub *const *subs, size_t count, size_t room,

@@ -386,6 +386,48 @@ TEST(connection_that_goes_while_its_keys_wait_leaves_nothing)
     end(r, other, NULL);
 }
 
+TEST(hub_that_cannot_even_be_asked_leaves_nobody_without_a_value)
+{
+    struct conn *other;
+    struct rig *r = rig_with_value(&other);
+    struct conn *c = rig_connect_as(r, &blind);
+    r->posts_left = 0;
+    rig_sub(r, c, 1, "A");
+    rig_turn(r);
+    SAID(c, "sub 1 ok=A current= denied=\n");
+    rig_pass(r, 250);
+    SAID(c, "upd A.NGN=100@e1.5+snap\nstate delayed source_lagging 250 A\nlive 1\n");
+    rig_pass(r, 10000);
+    SAID(c, "");
+    r->posts_left = -1;
+    rig_turn(r);
+    CHECK_EQ_STR(rig_posted(r, r->command_count - 1), "BARRIER 1");
+    rig_barrier(r, 1);
+    rig_turn(r);
+    SAID(c, "state fresh A\n");
+    end(r, c, other);
+}
+
+TEST(budget_of_a_client_delays_the_value_and_not_the_truth)
+{
+    struct conn *other;
+    struct rig *r = rig_with_value(&other);
+    struct conn *c = rig_connect_as(r, &blind);
+    bgw_session_rate(r->shard, c->session, 9, 1000, 0); /* one a second */
+    rig_sub(r, c, 1, "A");
+    rig_turn(r);
+    rig_pass(r, 250);
+    SAID(c, "ok 9\nsub 1 ok=A current= denied=\nupd A.NGN=100@e1.5+snap\nstate delayed source_lagging 250 A\nlive 1\n");
+    rig_record(r, "A", "NGN", 6, "106");
+    rig_turn(r);
+    rig_barrier(r, 1);
+    rig_turn(r);
+    SAID(c, ""); /* what it holds is not fresh: the next one is */
+    rig_pass(r, 1000);
+    SAID(c, "upd A.NGN=106@e1.6\nstate fresh A\n");
+    end(r, c, other);
+}
+
 TEST(resume_token_of_a_blind_client_counts_for_nothing)
 {
     struct conn *other;

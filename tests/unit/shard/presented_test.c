@@ -275,3 +275,30 @@ TEST(no_mark_while_a_value_is_held_back)
     rig_hang(r, c);
     rig_end(r);
 }
+
+/* The token's word waits for a barrier, the version's for its number: neither is lost in the other. */
+TEST(key_that_a_token_and_then_a_version_speak_of_is_live_in_the_end)
+{
+    struct rig *r = rig_open();
+    struct conn *before = rig_follower(r, "A", 5, "100"), *c = rig_connect(r, 1, "*");
+    r->config.mark_ms = 0;
+    bgw_session_hello(r->shard, before->session, NULL, (struct bgw_slice){NULL, 0}, r->now); /* a token without A's version */
+    rig_writing = NULL;
+    bgw_session_hello(r->shard, c->session, NULL, bgw_slice_of(c->resume, c->resume_len), r->now);
+    rig_sub(r, c, 1, "A");
+    rig_sub_since(r, c, 2, "A", rig_version(r, 9));
+    rig_turn(r);
+    rig_barrier(r, 1);
+    rig_turn(r);
+    rig_forget(c);
+    rig_record(r, "A", "NGN", 9, "109");
+    rig_turn(r);
+    rig_barrier(r, 2);
+    rig_turn(r);
+    CHECK(strstr(c->log, "A.NGN=109@e1.9+snap"));
+    CHECK(strstr(c->log, "live 1\n") && strstr(c->log, "live 2\n"));
+    rig_hang(r, before);
+    rig_hang(r, c);
+    CHECK_IDENTITY();
+    rig_end(r);
+}
