@@ -163,3 +163,32 @@ TEST(what_was_taken_back_is_a_message_a_key)
                  "\"reason\":\"revoked\"}]}\n");
     bgw_buf_deinit(&out);
 }
+
+/* Its keys are named as far as the control lane has room for them, so that the last word is still said. */
+TEST(who_loses_very_many_keys_at_once_is_still_told_why)
+{
+    static char text[200000];
+    const struct bgw_revocation everything = {
+        .kind = BGW_REVOKE_SUBJECT, .any_tenant = true, .id_hash = 1, .before_s = RIG_WALL_MS / 1000, .until_s = RIG_WALL_MS / 1000 + 60};
+    struct bgw_revocations *revocations;
+    CHECK(bgw_revocations_create(&revocations, 100) == BGW_OK);
+    struct rig *r = estate_start_with(revocations, 65536);
+    struct conn *c = client(r, "*");
+    for (int call = 0; call < 20; call++) {
+        size_t at = (size_t)sprintf(text, "{\"type\":\"invoke\",\"method\":\"SubscribeMultipleBalances\",\"args\":[[");
+        for (int i = 0; i < 100; i++)
+            at += (size_t)sprintf(text + at, "%s\"account-%056d/USD\"", i ? "," : "", call * 100 + i);
+        strcpy(text + at, "]]}");
+        estate_message(r, c, text);
+        rig_turn(r);
+    }
+    rig_forget(c);
+    CHECK(bgw_revocations_add(revocations, &everything, r->now) == BGW_OK);
+    bgw_shard_apply_revocations(r->shard, r->now);
+    rig_turn(r);
+    const char *said = estate_said(r, c);
+    CHECK(strstr(said, "\"subscriptionRevoked\"") != NULL);
+    CHECK(strstr(said, "<close 3510 revoked>\n") != NULL);
+    leave(r, c);
+    bgw_revocations_destroy(&revocations);
+}

@@ -20,7 +20,7 @@ static inline struct bgw_slice estate_raw(const struct bgw_blob *value)
 }
 
 /* The rig's values are texts; its keys follow the grammar of balances. */
-static inline struct rig *estate_start(void)
+static inline struct rig *estate_start_with(const struct bgw_revocations *revocations, size_t control_bytes_max)
 {
     struct rig *r = rig_make();
     struct bgw_feed balance;
@@ -28,14 +28,20 @@ static inline struct rig *estate_start(void)
     r->feeds[0].key_valid = balance.key_valid;
     r->feeds[0].part_valid = balance.part_valid;
     r->feeds[0].raw = estate_raw;
-    r->config.control_bytes_max = 524288;
-    r->config.limits.keys_per_session_max = 2000;
+    r->config.control_bytes_max = control_bytes_max;
+    r->config.revocations = revocations;
+    r->config.limits.keys_per_session_max = 5000;
     r->config.limits.greeting_ms = 15000;
     r->config.limits.heartbeat_ms = 15000;
     r->config.limits.silence_ms = 30000;
     rig_start(r);
     estate = (struct bgw_estate){.shard = r->shard, .feed = &r->feeds[0], .scratch = bgw_estate_scratch_create()};
     return r;
+}
+
+static inline struct rig *estate_start(void)
+{
+    return estate_start_with(NULL, 524288);
 }
 
 static inline void estate_end(struct rig *r)
