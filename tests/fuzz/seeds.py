@@ -188,6 +188,70 @@ def commands():
         yield name, "\n".join(lines).encode()
 
 
+def signalr():
+    end = "\x1e"
+    hi = '{"protocol":"json","version":1}' + end
+
+    def call(target, arguments, number=None, kind=1):
+        record = {"target": target, "arguments": arguments, "type": kind}
+        return json.dumps(record | ({"invocationId": str(number)} if number is not None else {})) + end
+
+    sub = call("SubscribeBalance", ["A"], 0)
+    scripts = {
+        "plain": [hi, sub, "!pA NGN 1", "!t500", "!pA NGN 2", '{"type":6}' + end, call("UnsubscribeBalance", ["A"]), "!pA NGN 3", "!t500"],
+        "coalesced": ["!pA NGN 1", hi + '{"type":6}' + end + sub + call("foo", [], 1), "!t500"],
+        "many": [hi, call("subscribemultiplebalances", [["A", "B/USD", "C", "a b", ""]], 7), "!pB USD 5", "!pC NGN 1", "!t500"],
+        "two-halves": [hi[:9], hi[9:] + sub[:30], "!pA NGN 1", sub[30:], "!t500"],
+        "late-value": [hi, "!b", sub, "!pA NGN 1", "!t400", "!b", "!pA NGN 2", "!t500"],
+        "stale": ["!pA NGN 1", hi, sub, "!t500", "!b", "!t35000", "!b", "!t1000"],
+        "removed": ["!pA NGN 1", hi, sub, "!t500", "!xA", "!t500"],
+        "errors": [hi, call("Nope", [], 1) + call("SubscribeBalance", [], 2) + call("SubscribeBalance", [5], 3) + call("SubscribeBalance", ["X"], 4) +
+                   call("SubscribeBalance", ["A"], 5, 4) + call("SubscribeBalance", ["X"]) + call("SubscribeBalance", ["A"], "")],
+        "streams": [hi, '{"type":1,"target":"SubscribeBalance","arguments":["A"],"streamIds":["1"],"invocationId":"a\\"b"}' + end],
+        "ignored": [hi, '{"type":2,"invocationId":"1","item":1}' + end + '{"type":3,"invocationId":"1"}' + end + '{"type":5,"invocationId":"1"}' + end +
+                    '{"type":8,"sequenceId":1}' + end + '{"type":99}' + end],
+        "fatal": [hi, sub, '{"type":"6"}' + end + sub],
+        "fatal-json": [hi, sub + "{" + end + sub],
+        "fatal-id": [hi, call("x", [], "i" * 257)],
+        "bye": [hi, sub + '{"type":7}' + end + sub, "!t500"],
+        "protocol": ['{"protocol":"messagepack","version":1}' + end + sub],
+        "version": ['{"protocol":"json","version":9}' + end + hi + sub],
+        "version-2": ['{"version":2,"protocol":"JSON","x":[]}' + end + sub],
+        "no-handshake": [sub + hi],
+        "too-long-early": ["x" * 300 + end + hi],
+        "too-long": [hi, sub + '{"type":6,"x":"' + "y" * 1500],
+        "too-late": ["!t16000", hi],
+        "quiet": [hi, "!t40000"],
+        "silent": [hi, '{"type":6}' + end, "!t40000"],
+        "empty-records": [hi, end + end],
+        "escapes": [hi, '{"t\\u0079pe":1,"target":"Subscribe\\u0042alance","arguments":["\\u0041"],"invocationId":"\\ud83d\\ude00\\u001e"}' + end],
+    }
+    for number, (name, lines) in enumerate(scripts.items()):
+        yield name, bytes([number & 1, number * 37 & 255]) + "\n".join(lines).encode()
+        yield name + "-other", bytes([~number & 1, 0]) + "\n".join(lines).encode()
+
+
+def app():
+    def call(method, args):
+        return json.dumps({"type": "invoke", "method": method, "args": args})
+
+    sub = call("SubscribeBalance", ["A"])
+    scripts = {
+        "plain": ["!pA NGN 1", sub, "!t500", "!pA NGN 2", call("UnsubscribeBalance", ["A"]), "!pA NGN 3", "!t500"],
+        "many": [call("subscribemultiplebalances", [["A", "B/USD", "C", "a b", ""]]), "!pB USD 5", "!t500"],
+        "none": [call("SubscribeMultipleBalances", [[]]), call("UnsubscribeBalance", ["Z"])],
+        "nonsense": ["{", "[]", "{}", '{"type":6}', '{"type":"invoke"}', '{"type":"invoke","method":"x"}', call("x", []), call("SubscribeBalance", []),
+                     call("SubscribeBalance", [["A"]]), "\x1e", sub],
+        "mixed": [sub, call("SubscribeBalance", ["X"])] * 11,
+        "late-value": ["!b", sub, "!pA NGN 1", "!t400", "!b", "!pA NGN 2", "!t500"],
+        "stale": ["!pA NGN 1", sub, "!t500", "!b", "!t35000"],
+        "escapes": ['{"t\\u0079pe":"inv\\u006fke","method":"Subscribe\\u0042alance","args":["\\u0041"]}', call("\"\u0001", [])],
+        "handshake": ['{"protocol":"json","version":1}\x1e', sub],
+    }
+    for name, lines in scripts.items():
+        yield name, "\n".join(lines).encode()
+
+
 def edits(*changes):
     return b"".join(struct.pack(">BHB", op, at, byte) for op, at, byte in changes)
 
@@ -328,7 +392,7 @@ def resume():
     yield "signed-short", b"\2\1"
 
 
-TARGETS = {f.__name__: f for f in (http, ws, kafka, config, commands, jwt, jwks, proxy, forwarded, revocation, resume)}
+TARGETS = {f.__name__: f for f in (http, ws, kafka, config, commands, jwt, jwks, proxy, forwarded, revocation, resume, signalr, app)}
 
 
 def main():
