@@ -177,7 +177,7 @@ def test_a_stream_goes_on_where_it_was(kafka, where):
             g.__exit__(None)
 
 
-def test_a_stream_that_is_cut_again_and_again_shows_each_value_once(kafka):
+def test_a_stream_that_is_cut_again_and_again_loses_nothing(kafka):
     topic = kafka.create()
     seed = int(os.environ.get("BGW_SSE_SEED", "7"))
     chance = random.Random(seed)
@@ -187,7 +187,7 @@ def test_a_stream_that_is_cut_again_and_again_shows_each_value_once(kafka):
         feed = Feed(kafka.bootstrap, topic, readers=[a, b])
         s = Events(a, *accounts, token=token(accounts))
         newest = {}
-        for turn in range(40):
+        for _ in range(40):
             s.connect(chance.choice((a, b)))
             for _ in range(chance.randrange(12)):
                 account = chance.choice(accounts)
@@ -203,6 +203,7 @@ def test_a_stream_that_is_cut_again_and_again_shows_each_value_once(kafka):
         feed.flush()
         s.connect(a).until(lambda: s.live and all(s.balance(k) == v for k, v in newest.items()), what=f"the newest, seed {seed}")
         assert not s.errors, (seed, s.errors[:5])
+        assert s.repeats < 20, (seed, s.repeats)  # with nothing to go by, each of the 40 connections would show all eight
 
 
 def test_an_id_that_is_none_is_counted_and_everything_is_sent(gateway, feed):
@@ -400,7 +401,6 @@ def test_two_hundred_accounts_are_one_stream(gateway, feed):
         s.until(lambda: s.live)
         assert len(s.balances) == 200 and len(s.updates()) == 200
         s.check()
-        s.errors.clear()
         s.connect().until(lambda: s.live)
         assert len(s.sub["current"]) == 200 and len(s.updates()) == 200, len(s.sub["current"])
 
@@ -419,8 +419,12 @@ def test_allowed_pages_may_read_it_and_their_browser_may_ask_first():
             assert preflight.headers["access-control-allow-origin"] == "https://app.example.com"
             allowed = preflight.headers["access-control-allow-headers"].lower()
             assert "last-event-id" in allowed and "authorization" in allowed
-        assert problem(refused(g, "A", token=token(["A"]), headers=["Origin: https://app.example.com.evil.example"])) == (
-            403, "forbidden_origin")
+        for accounts, status in (("A", 401), ("", 400)):  # a page that reads the stream by fetch() sees why not
+            response = refused(g, accounts, headers=[page])
+            assert response.status == status
+            assert response.headers["access-control-allow-origin"] == "https://app.example.com"
+        stranger = refused(g, "A", token=token(["A"]), headers=["Origin: https://app.example.com.evil.example"])
+        assert problem(stranger) == (403, "forbidden_origin") and "access-control-allow-origin" not in stranger.headers
 
 
 # ---- what it costs ----

@@ -218,6 +218,11 @@ TEST(head_is_the_head_alone)
     CHECK_EQ_I64(session.opened, 0);
     CHECK(sock.finished);
     close_conn();
+    open_tenant(); /* and of a refusal too */
+    give_str("HEAD /v1/stream?account=NO_A HTTP/1.1\r\nHost: a\r\n" TOKEN "\r\n");
+    CHECK_EQ_I64(sent_count("HTTP/1.1 403"), 1);
+    CHECK(strcmp(sent_text() + sock.sent_len - 4, "\r\n\r\n") == 0);
+    close_conn();
 }
 
 /* ---- the door ---- */
