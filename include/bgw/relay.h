@@ -40,6 +40,7 @@ struct bgw_relay_batch { /* shard thread, between take and done */
     uint64_t hub_seq; /* everything the hub sequenced up to here is in this or an earlier batch */
     uint64_t barrier_done; /* highest ticket that is answered */
     uint64_t epoch;        /* of feed 0: what new hellos name; 0 before the stream is assigned */
+    int64_t proved_mono_ms; /* of feed 0: what is fresh by now was still the newest then; 0: never proved */
 };
 
 typedef void (*bgw_relay_wake)(void *arg); /* called on empty -> non-empty, hub thread */
@@ -50,6 +51,8 @@ void bgw_relay_destroy(struct bgw_relay **r); /* releases values that were not t
  * and version; records add up; answered stays once set; the oldest ingest time. */
 void bgw_relay_put(struct bgw_relay *r, struct bgw_relay_mark *mark,
                    const struct bgw_relay_entry *e);
+/* All of feed 0 was proved to be read to its end, as of then; with the next seal. */
+void bgw_relay_proved(struct bgw_relay *r, int64_t proved_mono_ms);
 void bgw_relay_barrier(struct bgw_relay *r, uint64_t ticket);
 /* End of a hub turn: publishes hub_seq and the epoch, and wakes once if there is news or a seal is wanted. */
 void bgw_relay_seal(struct bgw_relay *r, uint64_t hub_seq, uint64_t epoch);

@@ -194,6 +194,7 @@ struct stream {
     int64_t next_check_ms;
     uint8_t worst;
     bool ready;
+    bool proof_moved; /* since the last flush */
 };
 
 #define BARRIERS_MAX 16
@@ -237,6 +238,7 @@ static inline void hub_begin_event(struct bgw_hub *hub)
     atomic_store_explicit(&hub->begun, ++hub->seq, memory_order_release);
 }
 struct stream *hub_stream(struct bgw_hub *hub, uint8_t feed);
+int64_t stream_proved_ms(const struct stream *st); /* the oldest of its partitions' proofs; 0: there is none */
 static inline struct stream *key_stream(struct bgw_hub *hub, const struct key *k)
 {
     return &hub->streams[k->feed];

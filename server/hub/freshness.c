@@ -94,10 +94,21 @@ int64_t freshness_tick(struct bgw_hub *hub)
 
 /* ---- positions and proofs ---- */
 
+int64_t stream_proved_ms(const struct stream *st)
+{
+    int64_t oldest = st->partition_count ? INT64_MAX : 0;
+    for (size_t i = 0; i < st->partition_count; i++)
+        if (st->partitions[i].proved_ms < oldest)
+            oldest = st->partitions[i].proved_ms;
+    return oldest;
+}
+
 static void prove(struct bgw_hub *hub, struct stream *st, struct partition *p, int64_t asked_ms)
 {
-    if (asked_ms > p->proved_ms)
+    if (asked_ms > p->proved_ms) {
         p->proved_ms = asked_ms;
+        st->proof_moved = true;
+    }
     p->lost = false;
     update_state(hub, st, p);
 }

@@ -194,8 +194,14 @@ int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now)
 
 void bgw_hub_flush(struct bgw_hub *hub)
 {
-    for (size_t i = 0; i < hub->config.shard_count; i++)
-        bgw_relay_seal(hub->config.relays[i], hub->seq, hub->streams[0].epoch);
+    struct stream *first = &hub->streams[0];
+    int64_t proved_ms = first->proof_moved ? stream_proved_ms(first) : 0;
+    first->proof_moved = false;
+    for (size_t i = 0; i < hub->config.shard_count; i++) {
+        if (proved_ms)
+            bgw_relay_proved(hub->config.relays[i], proved_ms);
+        bgw_relay_seal(hub->config.relays[i], hub->seq, first->epoch);
+    }
     bgw_metric_add(BGW_M_HUB_EVENTS, (int64_t)(hub->seq - hub->seq_counted));
     hub->seq_counted = hub->seq;
     bgw_metric_set(BGW_M_BOOK_SLOTS, (int64_t)hub->book.slot_count);

@@ -30,6 +30,7 @@ struct bgw_relay {
     bool lent_out;
     uint64_t batch; /* number of the open vector; a mark of another one points nowhere */
     uint64_t hub_seq, barrier_done, epoch;
+    int64_t proved_mono_ms;
     uint64_t hub_seq_taken;
     uint64_t wanted; /* until this hub_seq is taken, every seal is worth a wake */
     bool news;  /* since the last take: worth a wake */
@@ -148,6 +149,17 @@ void bgw_relay_put(struct bgw_relay *r, struct bgw_relay_mark *mark,
     bgw_blob_release(unneeded);
 }
 
+/* Once a second: worth a wake, for an idle shard still says how old its balances are. */
+void bgw_relay_proved(struct bgw_relay *r, int64_t proved_mono_ms)
+{
+    lock(r);
+    if (proved_mono_ms != r->proved_mono_ms) {
+        r->proved_mono_ms = proved_mono_ms;
+        r->news = true;
+    }
+    unlock(r);
+}
+
 void bgw_relay_barrier(struct bgw_relay *r, uint64_t ticket)
 {
     lock(r);
@@ -209,6 +221,7 @@ bool bgw_relay_take(struct bgw_relay *r, struct bgw_relay_batch *batch)
             .entries = full.entries,
             .count = full.count,
             .hub_seq = r->hub_seq,
+            .proved_mono_ms = r->proved_mono_ms,
             .barrier_done = r->barrier_done,
             .epoch = r->epoch,
         };

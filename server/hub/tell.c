@@ -31,13 +31,7 @@ static const struct partition *slot_partition(const struct stream *st, const str
 static int64_t slot_proved_ms(const struct stream *st, const struct slot *s)
 {
     const struct partition *p = slot_partition(st, s);
-    if (p)
-        return p->proved_ms;
-    int64_t oldest = st->partition_count ? INT64_MAX : 0;
-    for (size_t i = 0; i < st->partition_count; i++)
-        if (st->partitions[i].proved_ms < oldest)
-            oldest = st->partitions[i].proved_ms;
-    return oldest;
+    return p ? p->proved_ms : stream_proved_ms(st);
 }
 
 static enum bgw_slot_state trouble_state(enum trouble t, enum bgw_state_reason *reason)

@@ -278,6 +278,7 @@ struct bgw_shard {
     struct reads reads;
     struct bgw_list unlabelled, labelled; /* presented versions that wait; the first in order of label_ms */
     uint64_t hub_seq, epoch, conn_next;
+    int64_t proved_mono_ms; /* of the relay */
     int64_t window_ms, window_until_ms, flushed_ms;
     size_t key_count;
     int64_t pending, pending_shown; /* updates offered and neither delivered, merged nor abandoned */

@@ -137,13 +137,32 @@ static bool caught_up(const struct bgw_shard *s, const struct bgw_read *r)
     return r->hub_seq <= s->hub_seq || BGW_BUG("read_ignores_sequenced");
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* How long ago it is known to have been the newest. A state is told when it changes: what has been fresh for a while is as young as the
+ * last proof of all, or as the barrier that was waited for, and never older than what may be called fresh. */
+static int64_t lag_of(const struct bgw_shard *s, const struct bgw_read *r)
+{
+    const struct slot *slot = r->slot;
+    int64_t at = slot->proved_mono_ms;
+    if (slot->state == BGW_STATE_FRESH) {
+        at = later(at, later(s->proved_mono_ms, s->now.mono_ms - group_feed(s, slot->group)->fresh_ms));
+        if (r->prove && proved(s, r))
+            at = later(at, r->label_ms - s->config.barrier_wait_ms);
+    }
+    return at > 0 ? later(s->now.mono_ms - at, 0) : -1;
+}
+
 static void describe(const struct bgw_shard *s, const struct bgw_read *r, struct bgw_read_answer *a)
 {
     const struct slot *slot = r->slot;
     a->state = (enum bgw_slot_state)slot->state;
     a->reason = (enum bgw_state_reason)slot->reason;
     a->proved = r->prove && proved(s, r);
-    a->lag_ms = slot->proved_mono_ms > 0 ? s->now.mono_ms - slot->proved_mono_ms : -1;
+    a->lag_ms = lag_of(s, r);
     a->value = slot->value;
     if (slot->value)
         a->version = slot->version;
@@ -166,11 +185,13 @@ static bool judge(const struct bgw_shard *s, const struct bgw_read *r, struct bg
     const bool over = s->now.mono_ms >= r->end_ms, met = floor_met(r);
     const bool known = (slot->answered || slot->value) && caught_up(s, r);
     const bool too_old = known && slot->value && !met && (over || other_epoch(r));
+    /* a first value may come as well as a newer one; that it was removed is an answer */
+    const bool reached = slot->value ? met : !r->has_floor || slot->state == BGW_STATE_REMOVED || over;
     const bool proof = !r->prove || proved(s, r) || s->now.mono_ms >= r->label_ms;
     *a = (struct bgw_read_answer){.part = slot->part, .watched = r->watched};
     if (too_old) {
         a->result = BGW_READ_TOO_OLD;
-    } else if (known && (proof || over) && (met || !slot->value)) {
+    } else if (known && (proof || over) && reached) {
         a->result = slot->value ? BGW_READ_VALUE : BGW_READ_UNKNOWN;
     } else if (over) {
         nothing(slot->part, r->watched, BGW_READ_TIMEOUT, a);

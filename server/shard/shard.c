@@ -195,6 +195,7 @@ void bgw_shard_on_batch(struct bgw_shard *s, const struct bgw_relay_batch *batch
     BGW_ASSERT(batch->hub_seq >= s->hub_seq && batch->barrier_done >= s->barrier_done);
     s->hub_seq = batch->hub_seq;
     s->epoch = batch->epoch;
+    s->proved_mono_ms = batch->proved_mono_ms;
     if (batch->barrier_done > s->barrier_done) {
         s->barrier_done = batch->barrier_done;
         presented_barrier_done(s);

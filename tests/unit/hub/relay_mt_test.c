@@ -212,6 +212,24 @@ TEST(take_hands_over_sequence_barrier_and_epoch_and_then_says_nothing_new)
     bgw_relay_destroy(&r);
 }
 
+TEST(another_proof_is_news_and_goes_with_the_next_seal)
+{
+    struct bgw_relay *r = make();
+    struct bgw_relay_batch batch;
+    bgw_relay_proved(r, 1000);
+    CHECK_EQ_I64(wakes, 0);
+    bgw_relay_seal(r, 1, 0);
+    CHECK_EQ_I64(wakes, 1);
+    CHECK(bgw_relay_take(r, &batch));
+    CHECK(batch.proved_mono_ms == 1000 && batch.count == 0);
+    bgw_relay_done(r, &batch);
+    bgw_relay_proved(r, 1000);
+    bgw_relay_seal(r, 1, 0);
+    CHECK_EQ_I64(wakes, 1);
+    CHECK(!bgw_relay_take(r, &batch));
+    bgw_relay_destroy(&r);
+}
+
 TEST(values_that_nobody_took_are_released_with_the_relay)
 {
     struct bgw_relay *r = make();

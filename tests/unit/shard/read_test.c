@@ -35,6 +35,28 @@ TEST(first_read_asks_the_hub_and_the_second_is_answered_without_leaving_the_thre
     CHECK_EQ_I64(bgw_metric_read(BGW_M_READS_WAITING), 0);
 }
 
+TEST(what_has_been_fresh_for_a_while_is_as_old_as_the_last_proof_of_all)
+{
+    struct rig *r = open();
+    struct asked a;
+    read_first(r, "A", 5, "100");
+    r->now.mono_ms += 2500;
+    r->proved_mono_ms = r->now.mono_ms - 400;
+    rig_batch(r, NULL, 0);
+    CHECK(ask_plain(r, &a, "A"));
+    CHECK(a.answer.state == BGW_STATE_FRESH && a.answer.lag_ms == 400);
+    r->now.mono_ms += 9000; /* fresh still, so the proof that it lacks is on its way */
+    CHECK(ask_plain(r, &a, "A"));
+    CHECK(a.answer.state == BGW_STATE_FRESH && a.answer.lag_ms == r->feeds[0].fresh_ms);
+    rig_restate(r, "A", "NGN", 5, "100", BGW_STATE_DELAYED, BGW_REASON_SOURCE_LAGGING); /* and says since when */
+    r->proved_mono_ms = r->now.mono_ms; /* of others, perhaps */
+    rig_batch(r, NULL, 0);
+    r->now.mono_ms += 100;
+    CHECK(ask_plain(r, &a, "A"));
+    CHECK(a.answer.state == BGW_STATE_DELAYED && a.answer.lag_ms == 100); /* of the rig's entries: told just now */
+    rig_end(r);
+}
+
 TEST(watch_ends_a_while_after_the_last_read)
 {
     struct rig *r = open();

@@ -119,6 +119,30 @@ TEST(proof_of_an_unknown_key_waits_too)
     rig_end(r);
 }
 
+TEST(floor_on_an_unknown_key_waits_for_its_first_value)
+{
+    struct rig *r = open();
+    struct asked a, b;
+    struct bgw_read_question q = question(r, "A");
+    q.has_floor = true;
+    q.floor = rig_version(r, 6);
+    CHECK(!ask(r, &a, &q));
+    rig_turn(r);
+    rig_unknown(r, "A", "NGN", BGW_REASON_NO_SUCH_KEY);
+    CHECK_EQ_I64(a.answers, 0);
+    rig_record(r, "A", "NGN", 6, "101");
+    CHECK_VALUE(&a, "101", 6);
+    q = question(r, "B");
+    q.has_floor = true;
+    q.floor = rig_version(r, 6);
+    CHECK(!ask(r, &b, &q));
+    rig_turn(r);
+    rig_unknown(r, "B", "NGN", BGW_REASON_NO_SUCH_KEY);
+    rig_pass(r, q.wait_ms);
+    CHECK(b.answers == 1 && b.answer.result == BGW_READ_UNKNOWN);
+    rig_end(r);
+}
+
 TEST(proof_and_floor_are_both_waited_for)
 {
     struct rig *r = open();

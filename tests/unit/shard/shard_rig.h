@@ -45,6 +45,7 @@ struct rig {
     int command_count;
     int posts_left; /* what the hub's mailbox takes; -1: everything */
     uint64_t hub_seq, barrier_done, epoch;
+    int64_t proved_mono_ms; /* of the whole stream */
 };
 
 static int rig_prepared;                /* calls of the dialect's prepare */
@@ -249,7 +250,7 @@ static inline struct rig *rig_make(void)
     r->now = (struct bgw_now){1000000, RIG_WALL_MS};
     r->posts_left = -1;
     r->epoch = bgw_epoch_pack(BGW_SLICE("e1"));
-    r->feeds[0] = (struct bgw_feed){.name = "balance", .default_part = bgw_part_of(BGW_SLICE("NGN")),
+    r->feeds[0] = (struct bgw_feed){.name = "balance", .fresh_ms = 3000, .default_part = bgw_part_of(BGW_SLICE("NGN")),
                                     .no_such_key_text = "no_such_account"};
     r->feeds[1] = (struct bgw_feed){.name = "prices", .id = 1, .default_part = bgw_part_of(BGW_SLICE("BID"))};
     r->config = (struct bgw_shard_config){
@@ -335,7 +336,7 @@ static inline const char *rig_posted(const struct rig *r, int n)
 
 static inline void rig_batch(struct rig *r, struct bgw_relay_entry *entries, size_t count)
 {
-    struct bgw_relay_batch batch = {entries, count, ++r->hub_seq, r->barrier_done, r->epoch};
+    struct bgw_relay_batch batch = {entries, count, ++r->hub_seq, r->barrier_done, r->epoch, r->proved_mono_ms};
     bgw_shard_on_batch(r->shard, &batch, r->now);
 }
 
