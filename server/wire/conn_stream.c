@@ -127,13 +127,31 @@ static bool same_tenant(const struct bgw_http_request *r, const struct bgw_claim
     return !tenant.data || bgw_slice_eq(tenant, bgw_slice_str(claims->tenant));
 }
 
-static bool any_granted(const struct bgw_claims *claims, const struct asked *a, struct bgw_now now)
+/* The shard asks again, when it subscribes and wherever it delivers: this only keeps streams out that could show nothing. */
+static enum bgw_refusal check_key(const struct bgw_conn *c, const struct bgw_claims *claims, struct bgw_slice key)
+{
+    const struct bgw_revocations *revocations = bgw_auth_revocations(c->host->native.auth);
+    const struct bgw_holder holder = {claims->subject_hash, claims->jti_hash, claims->issued_s, bgw_slice_str(claims->tenant)};
+    if (bgw_access_check(claims, holder.tenant, key, conn_now(c)) != BGW_ACCESS_OK)
+        return BGW_REFUSAL_NO_GRANT;
+    if (!revocations || bgw_revocations_check(revocations, &holder, conn_now(c)) != BGW_REVOKED_SOME)
+        return BGW_REFUSAL_NONE;
+    return bgw_revocations_covers_key(revocations, &holder, key, conn_now(c)) ? BGW_REFUSAL_REVOKED_KEY : BGW_REFUSAL_NONE;
+}
+
+/* NONE if it may see at least one of them; else why not the first, and all are written down. */
+static enum bgw_refusal check_keys(const struct bgw_conn *c, const struct bgw_claims *claims, const struct asked *a)
 {
     for (size_t i = 0; i < a->count; i++) {
-        if (bgw_access_check(claims, bgw_slice_str(claims->tenant), a->keys[i].key, now) == BGW_ACCESS_OK)
-            return true;
+        if (check_key(c, claims, a->keys[i].key) == BGW_REFUSAL_NONE)
+            return BGW_REFUSAL_NONE;
     }
-    return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const char *code = bgw_refusal_code(check_key(c, claims, a->keys[i].key));
+        const struct conn_audit_slot slot = {a->keys[i].key, a->keys[i].part, code};
+        conn_audit_key(c, BGW_AUDIT_DENIED, claims, &slot);
+    }
+    return check_key(c, claims, a->keys[0].key);
 }
 
 static enum bgw_refusal check_claims(const struct bgw_conn *c, const struct bgw_http_request *r,
@@ -141,8 +159,9 @@ static enum bgw_refusal check_claims(const struct bgw_conn *c, const struct bgw_
 {
     if (!same_tenant(r, claims))
         return BGW_REFUSAL_OTHER_TENANT;
-    if (!any_granted(claims, a, conn_now(c)))
-        return BGW_REFUSAL_NO_GRANT;
+    enum bgw_refusal why = check_keys(c, claims, a);
+    if (why)
+        return why;
     if (bgw_shard_session_count(c->host->native.shard) >= c->host->sessions_max)
         return BGW_REFUSAL_OVERLOAD;
     return BGW_REFUSAL_NONE;

@@ -307,6 +307,7 @@ def test_what_is_taken_back_is_said_and_stops(gateway, feed):
         assert s.balance("A") == 1
         s.connect().until(lambda: s.live)  # nor is it given back for coming again
         assert s.sub["denied"] == [{"key": "A", "code": "revoked"}]
+        assert problem(refused(gateway, "A", token=held)) == (403, "revoked")
         revoke(gateway, {"jti": "jti-1"})
         s.until_end()
         assert s.bye["code"] == 3510

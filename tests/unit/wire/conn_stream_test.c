@@ -199,6 +199,23 @@ TEST(one_granted_account_is_enough_and_the_shard_denies_the_others)
     close_conn();
 }
 
+TEST(who_may_see_nothing_is_written_down)
+{
+    open_tenant();
+    host.audit = (struct bgw_audit *)&event_count; /* only asked whether it is there */
+    give_str(STREAM("?account=NO_A&account=NO_B/USD", TOKEN));
+    CHECK_EQ_I64(sent_count("HTTP/1.1 403"), 1);
+    CHECK_EQ_I64(event_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ_I64(events[i].kind, BGW_AUDIT_DENIED);
+        CHECK_EQ_I64(events[i].subject_hash, 9);
+        CHECK_EQ_STR(events[i].key, i ? "NO_B" : "NO_A");
+        CHECK_EQ_STR(events[i].code, "no_grant");
+        CHECK(events[i].part == (i ? bgw_part_of(BGW_SLICE("USD")) : 0));
+    }
+    close_conn();
+}
+
 TEST(an_allowed_page_may_read_the_stream)
 {
     open_tenant();
