@@ -204,8 +204,7 @@ static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result, const 
         refuse_text(c, p.status, p.code, p.detail, p.headers);
         return;
     }
-    bgw_buf_clear(&c->host->out);
-    bgw_http_reply_problem(&c->host->out, &p, conn_now(c));
+    conn_http_make_problem(c, &p);
     conn_http_answered(c, true);
 }
 
@@ -214,8 +213,11 @@ static void refuse_rule(struct bgw_conn *c, enum bgw_refusal why, unsigned flags
     if (flags & CONN_TOKEN_TEXT) {
         refuse_text(c, bgw_refusal_status(why), bgw_refusal_code(why), bgw_refusal_sentence(why), "");
     } else if (flags & CONN_TOKEN_CACHED) {
+        const char *headers = bgw_refusal_status(why) == 503 ? "Retry-After: 2\r\n" : NULL;
+        if (bgw_refusal_status(why) == 401)
+            headers = "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_request\"\r\n";
         bgw_metric_add(BGW_M_READS_REFUSED, 1);
-        conn_http_problem(c, why, bgw_refusal_status(why) == 503 ? "Retry-After: 2\r\n" : NULL);
+        conn_http_problem(c, why, headers);
     } else {
         conn_http_refuse_handshake(c, why);
     }

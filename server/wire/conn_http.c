@@ -8,6 +8,8 @@
  */
 #include "conn_private.h"
 
+#include "cors.h"
+
 #include "bgw/assert.h"
 
 #define OUT_KEPT 65536u /* of the response's memory, after a large file went by */
@@ -51,6 +53,23 @@ void conn_http_answered(struct bgw_conn *c, bool close)
         bgw_list_push_back(&h->waiting, &c->busy->wait_link);
 }
 
+/* An allowed page may read why it was refused; without memory for that it sees a request that failed. */
+void conn_http_make_problem(struct bgw_conn *c, const struct bgw_http_problem *p)
+{
+    struct bgw_http_problem whole = *p;
+    struct bgw_buf lines;
+    whole.head_only = bgw_http_reader_request(c->busy->reader)->method == BGW_HTTP_HEAD;
+    bgw_buf_init(&lines, BGW_CORS_BYTES_MAX + 512);
+    bgw_buf_append_str(&lines, p->headers ? p->headers : "");
+    bgw_cors_append(bgw_http_reader_request(c->busy->reader), c->host->policy->origins, &lines);
+    bgw_buf_append_byte(&lines, '\0');
+    if (!lines.failed)
+        whole.headers = lines.data;
+    bgw_buf_clear(&c->host->out);
+    bgw_http_reply_problem(&c->host->out, &whole, conn_now(c));
+    bgw_buf_deinit(&lines);
+}
+
 void conn_http_problem(struct bgw_conn *c, enum bgw_refusal why, const char *headers)
 {
     bool last = conn_http_last(c);
@@ -60,8 +79,7 @@ void conn_http_problem(struct bgw_conn *c, enum bgw_refusal why, const char *hea
                                        .headers = headers,
                                        .head_only = bgw_http_reader_request(c->busy->reader)->method == BGW_HTTP_HEAD,
                                        .keep = !last};
-    bgw_buf_clear(&c->host->out);
-    bgw_http_reply_problem(&c->host->out, &p, conn_now(c));
+    conn_http_make_problem(c, &p);
     conn_http_answered(c, last);
 }
 
@@ -69,9 +87,10 @@ void conn_http_problem(struct bgw_conn *c, enum bgw_refusal why, const char *hea
 
 void conn_http_refuse(struct bgw_conn *c, enum bgw_metric counter, enum bgw_refusal why, const char *headers)
 {
+    const struct bgw_http_problem p = {
+        .status = bgw_refusal_status(why), .code = bgw_refusal_code(why), .detail = bgw_refusal_sentence(why), .headers = headers};
     bgw_metric_add(counter, 1);
-    bgw_buf_clear(&c->host->out);
-    bgw_http_refuse(&c->host->out, why, headers, false, conn_now(c));
+    conn_http_make_problem(c, &p);
     conn_http_answered(c, true);
 }
 

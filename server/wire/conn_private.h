@@ -121,6 +121,8 @@ void conn_http_request(struct bgw_conn *c);
 void conn_http_answered(struct bgw_conn *c, bool close);
 /* A problem (RFC 9457) as the response; `headers` may be NULL. The connection goes on where request and drain allow it. */
 void conn_http_problem(struct bgw_conn *c, enum bgw_refusal why, const char *headers);
+/* Into host->out, with what allowed pages need to read it. */
+void conn_http_make_problem(struct bgw_conn *c, const struct bgw_http_problem *p);
 /* Is the response the last on this connection: HTTP/1.0, Connection: close, a drain. */
 bool conn_http_last(const struct bgw_conn *c);
 /* Refuses a request that wanted a session: counted, told when to come back, and the connection ends. */
