@@ -20,6 +20,9 @@ export const retryForever = {
     nextRetryDelayInMilliseconds: ({ previousRetryCount }) => retryDelay(previousRetryCount),
 };
 
+// Clients before 5.0 say the status' name, later ones its number.
+const refused = ({ message }) => /Status code '40[13]'|\b(Unauthorized|Forbidden)\b/.test(message);
+
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /**
@@ -53,7 +56,7 @@ export function stayConnected(connection, accounts, { onRefused = () => {}, onSt
                 await connection.start();
                 return await resubscribe();
             } catch (error) {
-                if (/40[13]|Unauthorized|Forbidden/.test(error.message)) { // the token: waiting does not make it better
+                if (refused(error)) { // the token: waiting does not make it better
                     wanted = false;
                     return onEnded(error);
                 }

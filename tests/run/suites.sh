@@ -183,7 +183,8 @@ suite_conformance() {
 
 suite_integration() {
     local status=0 out=$LOGS/integration.out
-    if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ] || [ ! -e "$(signalr_clients)/.done" ]; then
+    if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ] || [ ! -e "$(signalr_clients)/.done" ] ||
+        [ ! -e "$(asyncapi_specs)/.done" ]; then
         echo "a download failed; its log is in $LOGS"
         return 1
     fi
@@ -207,6 +208,7 @@ integration_tests() {
     shift
     BGW_BIN=$TOP/build/asan/bin/bgw BGW_RELEASE_BIN=$TOP/build/release/bin/bgw \
     BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) SIGNALR_CLIENTS=$(signalr_clients) \
+    ASYNCAPI_SPECS=$(asyncapi_specs) \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         box "$(venv)/bin/python" -m pytest tests/integration -q -rfEs --durations=10 -m "$marks" "$@"
 }
@@ -221,6 +223,7 @@ conformance_venv() { venv_of tests/conformance/requirements.txt kosoku; }
 npm_of() { echo "$KEEP/$2-$( (echo "$SYSTEM"; cat "$TOP/$1/package-lock.json" "$TOP/$1/package.json") | sha256sum | cut -c1-12)"; }
 jose() { npm_of tests/tokens jose; }
 signalr_clients() { npm_of tests/signalr signalr; }
+asyncapi_specs() { npm_of tests/api asyncapi; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
 
 # make_venv STEP DIRECTORY REQUIREMENTS
@@ -252,6 +255,7 @@ fetch_for_integration() {
                 dependency:copy-dependencies "-DoutputDirectory=$1"
             touch "$1/.done"' sh "$dir" "$KEEP"
         npm_packages signalr "$(signalr_clients)" tests/signalr
+        npm_packages asyncapi "$(asyncapi_specs)" tests/api
     ) 7>"$KEEP/fetch.lock"
 }
 
