@@ -15,7 +15,7 @@ from harness.documents import AsyncApi, OpenApi
 from harness.gateway import Gateway
 from harness.kafka import Feed, free_port
 from harness.raw import CLOSE, TEXT, Raw
-from harness.records import Records
+from harness.records import END, Records, negotiate
 from harness.tokens import token
 from harness.wait import until
 
@@ -184,6 +184,28 @@ def test_hub_records_are_as_documented(lively, asyncapi):
         c.open(bearer).say('{"protocol":"messagepack","version":1}')
         assert seen.hub(c, "handshakeReply")["error"] == "The protocol 'messagepack' is not supported."
     assert asyncapi.unseen("saySignalr") == set() == asyncapi.unseen("hearSignalr") - {"close"}
+
+
+def test_hub_records_of_an_event_stream_are_as_documented(lively, asyncapi):
+    bearer = token([ALICE], sub="hub-stream")
+    path = f"/ws?id={negotiate(lively, bearer)['connectionToken']}"
+    with Raw(lively) as c:
+        c.send(request(path, "Accept: text/event-stream", bearer=bearer))
+        assert head_of(c).status == 200
+        for record in ({"protocol": "json", "version": 1},
+                       {"type": 1, "target": "SubscribeBalance", "arguments": [ALICE], "invocationId": "7"}):
+            asyncapi.judge("hearSignalr", record)
+            assert answer(lively, request(path, bearer=bearer, method="POST", body=json.dumps(record) + "\x1e")).status == 200
+        wanted = {"handshakeReply", "subscriptionConfirmed", "completion", "balanceUpdate", "ping"}
+        while asyncapi.seen.get("saySignalr", set()) < wanted:
+            while b"\r\n\r\n" not in c.buffer:
+                c.fill(len(c.buffer) + 1)
+            event, c.buffer = c.buffer.split(b"\r\n\r\n", 1)
+            data = event.removeprefix(b":\r\n").removeprefix(b"data: ")
+            assert data.endswith(END), event  # whole records
+            for record in data[:-1].split(END):
+                asyncapi.judge("saySignalr", json.loads(record))
+    assert asyncapi.seen["saySignalr"] == wanted
 
 
 def test_app_frames_are_as_documented(lively, asyncapi):

@@ -46,6 +46,27 @@ def codes_of_tokens_are_in_the_document(files, _remarks):
         yield f"{CODES}: {code}", [] if f"`{code}`" in page else ["is not on the page"]
 
 
+def inline(text, name):
+    """The values of `name: {enum: [a, b]}`."""
+    at = re.search(rf"^    {name}: \{{enum: \[(.*?)\]", text, re.M)
+    return set(re.split(r", *", at.group(1))) if at else set()
+
+
+def words_of_the_code_are_in_the_document(files, _remarks):
+    """States, reasons and close codes, each from where it is enumerated."""
+    types, metrics, text = files.text("server/feed/types.c"), files.text("server/base/metrics.def"), files.text(ASYNCAPI)
+    reasons = types.partition("bgw_reason_text")[2].partition("bgw_assert_fail")[0]
+    states = types.partition("bgw_slot_state_text")[2].partition("bgw_assert_fail")[0]
+    returned = r'return "(\w+)"'
+    for name, wanted in (("State", set(re.findall(returned, states))),
+                         ("Reason", set(re.findall(returned, reasons)) - {"no_such_key"} | {"no_such_account"}),
+                         ("CloseCode", set(re.findall(r"^BGW_CLOSE_\((3\d+),", metrics, re.M)))):
+        have = inline(text, name)
+        bad = [] if len(wanted) > 3 else ["the table could not be read"]
+        bad += [f"{word} is in the code and not in {name}" for word in sorted(wanted - have)]
+        yield f"{ASYNCAPI}: {name}", bad + [f"{name} has {word}, which the code does not say" for word in sorted(have - wanted)]
+
+
 def routes_are_in_the_document(files, _remarks):
     """Each path that stands in the table of routes is documented, and the other way round."""
     paths = re.findall(r"^  (/\S*):$", files.text(OPENAPI), re.M)
@@ -90,7 +111,13 @@ def javascript_compiles(files, remarks):
     for name in files.match("*.mjs"):
         done = subprocess.run(["node", "--check", name], cwd=files.top, capture_output=True, text=True, check=False)
         yield name, done.stderr.splitlines()[:3] if done.returncode else []
+    for page in files.match("*.md"):
+        for i, block in enumerate(re.findall(r"^```js\n(.*?)^```", files.text(page), re.M | re.S), 1):
+            done = subprocess.run(["node", "--input-type=module", "--check", "-"], input=block, cwd=files.top, capture_output=True,
+                                  text=True, check=False)
+            yield f"{page}: block {i} of JavaScript", done.stderr.splitlines()[:3] if done.returncode else []
 
 
-RULES = (refusals_are_in_the_document, codes_of_tokens_are_in_the_document, routes_are_in_the_document,
+RULES = (refusals_are_in_the_document, codes_of_tokens_are_in_the_document, words_of_the_code_are_in_the_document,
+         routes_are_in_the_document,
          links_lead_somewhere, javascript_compiles)
