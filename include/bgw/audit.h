@@ -24,6 +24,7 @@ enum bgw_audit_kind {
     BGW_AUDIT_REVOKED,      /* `key` (or, without one, everything) was taken away; `code` */
     BGW_AUDIT_REFRESHED,    /* another token of the same subject */
     BGW_AUDIT_ENDED,        /* the session; `code` is the close code's text */
+    BGW_AUDIT_READ,         /* was shown `key` once, as the answer to a request */
     BGW_AUDIT_ADMIN,        /* an operator's call; `key` is the path, `code` the outcome */
 };
 

@@ -23,7 +23,7 @@ static const char *const names[] = {
     [BGW_AUDIT_SUBSCRIBED] = "subscribed",     [BGW_AUDIT_DENIED] = "denied",
     [BGW_AUDIT_UNSUBSCRIBED] = "unsubscribed", [BGW_AUDIT_REVOKED] = "revoked",
     [BGW_AUDIT_REFRESHED] = "refreshed",       [BGW_AUDIT_ENDED] = "ended",
-    [BGW_AUDIT_ADMIN] = "admin",
+    [BGW_AUDIT_READ] = "read",                 [BGW_AUDIT_ADMIN] = "admin",
 };
 
 /* "msisdn::" of "msisdn::2348100000001"; 0 if what stands there might be somebody's name or number. */

@@ -168,6 +168,17 @@ static void count_result(const struct read_result *r, bool not_modified)
     bgw_metric_add(counter, 1);
 }
 
+/* Shown, or known to be what the client has already. */
+static void write_down(const struct conn_reading *reading)
+{
+    for (size_t i = 0; reading->conn->host->audit && i < reading->count; i++) {
+        const struct read_result *r = &reading->items[i].result;
+        const struct conn_audit_slot slot = {bgw_slice_of(r->ask.text, r->ask.key_len), r->answer.part, NULL};
+        if (!r->why)
+            conn_audit_key(reading->conn, BGW_AUDIT_READ, &reading->claims, &slot);
+    }
+}
+
 static struct read_context context_of(const struct bgw_conn *c, const struct read_request *q, const struct bgw_claims *claims)
 {
     return (struct read_context){.request = q,
@@ -213,8 +224,10 @@ static void finish(struct conn_reading *reading, enum bgw_auth_result token)
         read_reply_unauthorized(out, &x, bgw_auth_code(token), bgw_auth_sentence(token));
     } else if (reading->request.many) {
         answer_many(out, &x, reading);
+        write_down(reading);
     } else {
         answer_one(out, &x, &reading->items[0].result);
+        write_down(reading);
     }
     c->busy->reading = NULL;
     destroy(reading);

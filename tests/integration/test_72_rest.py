@@ -12,7 +12,7 @@ import pytest
 
 from harness.gateway import Gateway
 from harness.kafka import Feed
-from harness.native import Native, version_key
+from harness.native import Native, fnv64, version_key
 from harness.raw import Raw, get
 from harness.tokens import claims_of, sign, token
 from harness.wait import until
@@ -360,6 +360,25 @@ def test_what_is_taken_back_while_a_read_waits_is_not_told(gw, feed):
         feed.flush()
         response = rest.response()
         assert (response.status, response.code) == (403, "revoked") and b"minor" not in response.body
+
+
+def test_audit_log_says_who_was_shown_what(tmp_path):
+    log = tmp_path / "audit.log"
+    with Gateway(BGW_AUDIT_LOG=log) as g:
+        feed = Feed(g.bootstrap, g.topic, readers=[g])
+        put(feed, "msisdn::2348100000001", 1)
+        with Rest(g, token(["msisdn::2348100000001"], sub="user-17")) as rest:
+            rest.good("msisdn::2348100000001")
+            rest.refused("msisdn::2348100000002", 403, "no_grant")
+            rest.refused("msisdn::2348100000001", 403, "other_tenant", "X-Tenant-Id: t2")
+        until(lambda: log.exists() and '"denied"' in log.read_text(), 10, "the lines")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    shown, denied = (next(line for line in lines if line["event"] == event) for event in ("read", "denied"))
+    assert shown["account"] == "msisdn::2348…01" and shown["currency"] == "NGN"
+    assert denied["account"] == "msisdn::2348…02" and denied["code"] == "no_grant"
+    for line in (shown, denied):
+        assert line["sub"] == f"{fnv64('user-17'):016x}" and line["tenant"] == "tnt_demo" and line["address"] == "127.0.0.1"
+    assert "2348100000" not in log.read_text() and rest.bearer not in log.read_text()
 
 
 def test_pages_of_allowed_origins_may_read_it(gw, feed, rest):

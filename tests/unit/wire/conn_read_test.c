@@ -204,14 +204,19 @@ TEST(refusal_keeps_the_connection_and_head_has_no_body)
     end();
 }
 
-TEST(denied_accounts_are_written_down_once_with_whose_token_it_was)
+TEST(what_was_shown_and_what_was_denied_is_written_down_once)
 {
     begin();
     host.audit = (struct bgw_audit *)&host;
     read_later = true;
     give_str("GET /v1/balances?account=A&account=NO_B/USD HTTP/1.1\r\nHost: a\r\n" BEARER "\r\n");
+    read_answer.part = bgw_part_of(BGW_SLICE("NGN"));
     finish_read(0);
-    CHECK_EQ_I64(event_count, 1);
+    CHECK_EQ_I64(event_count, 2);
+    CHECK(events[1].kind == BGW_AUDIT_READ && events[1].subject_hash == 7);
+    CHECK_EQ_STR(events[1].key, "A");
+    CHECK_EQ_STR(events[1].tenant, "t1");
+    CHECK(events[1].part == bgw_part_of(BGW_SLICE("NGN")));
     CHECK(events[0].kind == BGW_AUDIT_DENIED && events[0].subject_hash == 7 && events[0].has_key);
     CHECK_EQ_STR(events[0].key, "NO_B");
     CHECK_EQ_STR(events[0].code, "no_grant");
