@@ -142,6 +142,8 @@ bool presented_add(struct bgw_shard *s, struct sub *sub, const struct bgw_since 
 static void wait_for_barrier(struct bgw_shard *s, struct presented *p, bool refresh)
 {
     p->ticket = barrier_ask(s, refresh);
+    if (BGW_BUG("barrier_of_before_is_taken") && s->barrier_posted)
+        p->ticket = s->barrier_posted;
     p->label_ms = s->now.mono_ms + s->config.barrier_wait_ms;
     p->sub->session->withheld++;
     bgw_list_push_back(&s->unlabelled, &p->of_shard);

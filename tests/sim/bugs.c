@@ -46,6 +46,7 @@ static const struct bug {
     {"revoked_token_accepted", 100},
     {"blind_snapshot_without_barrier", 100},
     {"blind_label_forgotten", 400},
+    {"barrier_of_before_is_taken", 1000},
     {"read_ignores_sequenced", 200},
     {"read_ignores_floor", 50},
     {"read_proves_nothing", 100},

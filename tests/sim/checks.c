@@ -61,9 +61,9 @@ void check_floor(struct client *c, int slot)
     struct world *w = c->world;
     struct held *h = &c->held[slot];
     int life = w->replicas[c->replica].topic;
-    if (h->sent_has || h->floor_due)
+    if (h->followed)
         return;
-    h->floor_due = true;
+    h->followed = h->floor_due = true;
     memset(h->floor, 0, sizeof(h->floor));
     if (!w->source)
         memcpy(h->floor, w->shown[slot], sizeof(h->floor));

@@ -63,7 +63,7 @@ void client_connect(struct client *c, int replica)
     for (int s = 0; s < SLOTS; s++) {
         struct held *h = &c->held[s];
         h->hash = 0;
-        h->state_known = h->sent_has = h->contiguous = h->repair_due = h->floor_due = false;
+        h->state_known = h->sent_has = h->contiguous = h->repair_due = h->followed = h->floor_due = false;
     }
     if (c->blind)
         memset(c->held, 0, sizeof(c->held)); /* each connection begins from nothing */
@@ -210,7 +210,8 @@ static void unsubscribe(struct client *c)
     for (int q = 0; q < PARTS; q++) { /* what the shard sent before says nothing about a subscription after */
         struct held *h = &c->held[a * PARTS + q];
         h->sent_has &= c->want_whole[a] || c->want_part[a * PARTS + q];
-        h->floor_due &= c->want_whole[a] || c->want_part[a * PARTS + q];
+        h->followed &= c->want_whole[a] || c->want_part[a * PARTS + q];
+        h->floor_due &= h->followed;
     }
     sim_faults[FAULT_unsubscribed]++;
     sim_trace(w, "client %d unsub %llu keys %x", c->index, (unsigned long long)p->id, p->keys);

@@ -62,7 +62,9 @@ static void check_age(const struct reader *d, const struct bgw_read_answer *a)
                  (unsigned long long)d->shown_here.seq, (unsigned long long)d->shown_here.read);
     sim_checks[CHECKED_read_never_older] += d->shown_here.epoch != 0;
     int life = life_of(w, a->version.epoch);
-    if (!a->proved || w->source || life < 0) /* with a source replicas run ahead of the stream that the proof is of */
+    /* with a source replicas run ahead of the stream that the proof is of; and the stream may have become another one since */
+    bool other_stream = a->state == BGW_STATE_STALE && a->reason == BGW_REASON_NEW_EPOCH;
+    if (!a->proved || w->source || life < 0 || other_stream)
         return;
     const struct bgw_version *all = &d->shown_anywhere[life];
     if (all->epoch && bgw_version_compare(a->version, *all) < 0)

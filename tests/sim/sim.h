@@ -180,7 +180,7 @@ struct held { /* what a client shows of a slot */
     struct bgw_version sent;
     /* of a blind client: what its first value of this subscription must reach, by life of the topic; epoch 0: nothing */
     struct bgw_version floor[EPOCHS_MAX];
-    bool floor_due;
+    bool followed, floor_due; /* subscribed to on this connection; and no value of it was sent since */
 };
 struct client {
     struct world *world;

@@ -12,7 +12,7 @@
 
 #define EVENTS_MIN 500
 #define SETTLE_ROUNDS 6000
-#define BLIND_EACH 8 /* of so many clients one presents nothing */
+#define BLIND_EACH 4 /* of so many clients one presents nothing */
 
 uint64_t sim_faults[FAULT_COUNT];
 uint64_t sim_checks[CHECKED_COUNT];
