@@ -135,7 +135,14 @@ static enum bgw_api_result done(const struct exchange *x)
 
 static enum bgw_api_result refuse(struct exchange *x, enum bgw_refusal why, const char *headers)
 {
-    bgw_http_refuse(x->out, why, headers, x->request->method == BGW_HTTP_HEAD, x->now);
+    struct bgw_buf lines;
+    bgw_buf_init(&lines, HEADERS_MAX);
+    if (headers)
+        bgw_buf_append_str(&lines, headers);
+    bgw_cors_append(x->request, x->api->origins, &lines);
+    bgw_buf_append_byte(&lines, 0);
+    bgw_http_refuse(x->out, why, lines.failed ? headers : lines.data, x->request->method == BGW_HTTP_HEAD, x->now);
+    bgw_buf_deinit(&lines);
     return BGW_API_CLOSE;
 }
 
