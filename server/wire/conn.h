@@ -48,6 +48,7 @@ struct bgw_conn_host {
     struct bgw_buf out;      /* one response at a time */
     char token[16384];
     bool draining;
+    bool answered; /* a request that had waited: its connection may read again, and another turn is due at once */
     uint64_t byes; /* said in this drain: the spread's running number */
     int64_t forget_due_ms; /* ids whose tokens have ended */
 };

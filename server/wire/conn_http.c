@@ -49,7 +49,10 @@ void conn_http_answered(struct bgw_conn *c, bool close)
         conn_arm(c, h->policy->idle_ms);
     forget_large(&h->out);
     /* what came behind the request is looked at when the turn ends */
-    if (waited && c->state == CONN_HTTP && !bgw_list_linked(&c->busy->wait_link))
+    if (!waited || c->state != CONN_HTTP)
+        return;
+    h->answered = true;
+    if (!bgw_list_linked(&c->busy->wait_link))
         bgw_list_push_back(&h->waiting, &c->busy->wait_link);
 }
 

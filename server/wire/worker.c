@@ -168,6 +168,7 @@ static void turn_end(void *arg, struct bgw_now now)
     take_news(w, now);
     drain_turn(w);
     bgw_shard_flush(w->shard, now);
+    w->host.answered = false; /* what the tick answers has another turn */
     bgw_conn_host_turn_end(&w->host);
     int64_t wait_ms = bgw_shard_tick(w->shard, now);
     if (wait_ms <=
@@ -190,7 +191,7 @@ static int64_t wait_max_ms(void *arg)
     struct bgw_worker *w = arg;
     int64_t wait_ms = bgw_transport_wait_max_ms(w->transport);
     int64_t tick_ms = w->tick_due_ms - bgw_clock_now().mono_ms;
-    if (w->byes_left || tick_ms < 0)
+    if (w->byes_left || w->host.answered || tick_ms < 0)
         tick_ms = 0;
     if (wait_ms > WAIT_MAX_MS)
         wait_ms = WAIT_MAX_MS;

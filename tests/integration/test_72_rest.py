@@ -436,6 +436,19 @@ def test_answers_keep_their_order_though_the_first_one_waits(gw, feed, rest):
     assert all(rest.response().json()["minor"] == 5 for _ in range(200))
 
 
+def test_what_comes_behind_a_wait_in_vain_is_answered_right_after_it(feed, rest):
+    put(feed, "behind", 1)
+    ahead = rest.request(ONE.format("behind") + "?min_version=99")
+    between = []
+    for _ in range(3):
+        rest.send(ahead + rest.request(ONE.format("behind")))
+        assert rest.response().status == 412
+        started = time.monotonic()
+        assert rest.response().json()["minor"] == 1
+        between.append(time.monotonic() - started)
+    assert min(between) < 0.1, between
+
+
 def test_connection_that_is_cut_while_it_waits_leaves_nothing(gw, feed):
     put(feed, "cut", 1)
     before = gw.metrics()["bgw_connections"]

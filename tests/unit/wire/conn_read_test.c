@@ -84,6 +84,7 @@ TEST(what_comes_behind_a_read_that_waits_is_looked_at_when_it_is_answered)
     (void)rise(BGW_M_READ_SECONDS);
     finish_read(0);
     CHECK_EQ_I64(sent_count("HTTP/1.1 200 OK\r\n"), 1);
+    CHECK(host.answered); /* the turn that looks at it comes at once */
     bgw_conn_host_turn_end(&host);
     CHECK_EQ_I64(sent_count("HTTP/1.1 200 OK\r\n"), 2);
     CHECK_EQ_I64(sent_count("{\"ok\":true}"), 1);
