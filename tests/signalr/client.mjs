@@ -112,5 +112,7 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
   const o = JSON.parse(line);
   orders[o.op](o, connections.get(o.c));
 }).on("close", () => process.exit(0));
+// 3.1 throws a refused handshake out of its socket's handler too: a browser logs that and goes on, and so do we.
+process.on("uncaughtException", (error) => tell(0, "uncaught", { error: text(error) }));
 process.on("unhandledRejection", (error) => tell(0, "unhandled", { error: text(error) }));
 tell(0, "ready", {});

@@ -49,8 +49,11 @@ class Clients:
             self.news.notify_all()
 
     def order(self, op, c, **members):
-        self.process.stdin.write(json.dumps({"op": op, "c": c, **members}) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps({"op": op, "c": c, **members}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise AssertionError(f"the clients' process has ended: {''.join(self.noise)}") from None
 
     def new(self, kind, op, **members):
         self.count += 1
@@ -74,9 +77,11 @@ class Clients:
         return self
 
     def __exit__(self, *unused):
-        self.process.stdin.close()
         try:
+            self.process.stdin.close()
             self.process.wait(5)
+        except BrokenPipeError:
+            pass  # it has ended; whoever ordered something then has said so
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
