@@ -188,12 +188,13 @@ static void say_err(struct bgw_buf *out, struct estate_call *call, const char *c
 
 /*
  * Only a Close record without allowReconnect keeps a stock client from coming back, so that is for
- * those who would be refused again (3500 and above). An error is named only where something went
- * wrong: a drain, an expired token and a silent client end as they do in ASP.NET.
+ * those who would be refused again (3500 and above, but for a record that cannot be read: ASP.NET lets
+ * such a client come back). An error is named only where something went wrong: a drain, an expired
+ * token and a silent client end as they do in ASP.NET.
  */
 static void append_close(struct bgw_buf *out, uint16_t code, const char *reason)
 {
-    bool again = code >= 3000 && code < 3500;
+    bool again = (code >= 3000 && code < 3500) || code == 3501;
     bgw_buf_append_str(out, "{\"type\":7");
     if (code == 3008 || code == 3013 || code == 3501) {
         bgw_buf_append_str(out, ",\"error\":\"Connection closed with an error.\"");

@@ -266,7 +266,7 @@ def test_a_record_that_cannot_be_one_ends_the_connection_with_a_reason(records, 
     records.greet(everything()).say(INVOKE, nonsense, INVOKE)
     said, code = records.farewell()
     assert DONE in said, said  # what came before was done
-    assert said[-1] == {"type": 7, "error": "Connection closed with an error."}, said
+    assert said[-1] == {"type": 7, "error": "Connection closed with an error.", "allowReconnect": True}, said
     assert [r for r in said if r.get("type") in (3, 7)] == [DONE, said[-1]] and code == 1000
 
 
@@ -327,7 +327,7 @@ def test_a_record_may_have_64_kib(records, size, taken):
             assert records.until_type(3) == DONE
         else:
             said, _ = records.farewell()
-            assert said[-1] == {"type": 7, "error": "Connection closed with an error."}, said
+            assert said[-1] == {"type": 7, "error": "Connection closed with an error.", "allowReconnect": True}, said
             return
 
 

@@ -123,7 +123,7 @@ TEST(an_end_tells_stock_clients_whether_to_come_back)
         {3012, "client_silent", "{\"type\":7,\"allowReconnect\":true}"},
         {3008, "stalled", "{\"type\":7,\"error\":\"Connection closed with an error.\",\"allowReconnect\":true}"},
         {3013, "no_memory", "{\"type\":7,\"error\":\"Connection closed with an error.\",\"allowReconnect\":true}"},
-        {3501, "bad_request", "{\"type\":7,\"error\":\"Connection closed with an error.\"}"},
+        {3501, "bad_request", "{\"type\":7,\"error\":\"Connection closed with an error.\",\"allowReconnect\":true}"},
         {3510, "revoked", "{\"type\":7,\"error\":\"Connection closed: revoked.\"}"},
         {3504, "", "{\"type\":7,\"error\":\"Connection closed: refused.\"}"},
         {3500, "a \"quote\"", "{\"type\":7,\"error\":\"Connection closed: a \\\"quote\\\".\"}"},

@@ -13,7 +13,7 @@
 #define UPDATE(text) "{\"type\":1,\"target\":\"balanceUpdate\",\"arguments\":[\"" text "\"]}|"
 #define THROWN(id, method, text) \
     FAILED(id, "An unexpected error occurred invoking '" method "' on the server. HubException: " text)
-#define ERROR_CLOSE "{\"type\":7,\"error\":\"Connection closed with an error.\"}|\n<close 1000>\n"
+#define ERROR_CLOSE "{\"type\":7,\"error\":\"Connection closed with an error.\",\"allowReconnect\":true}|\n<close 1000>\n"
 #define NO_GRANT "no_grant: the token does not grant this account"
 #define BAD_ID "bad_id: an account id is 1 to 64 of A-Z a-z 0-9 . _ : @ + -, perhaps with /USD after it"
 
