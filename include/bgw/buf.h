@@ -14,6 +14,7 @@ struct bgw_buf {
     char *data;
     size_t len, cap, len_max;
     bool failed;
+    bool starved; /* failed for want of memory, not because it was too much */
 };
 
 void bgw_buf_init(struct bgw_buf *b, size_t len_max);

@@ -28,7 +28,7 @@ void bgw_buf_deinit(struct bgw_buf *b)
 void bgw_buf_clear(struct bgw_buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->starved = false;
 }
 
 void bgw_buf_consume(struct bgw_buf *b, size_t n)
@@ -59,8 +59,12 @@ char *bgw_buf_reserve(struct bgw_buf *b, size_t n)
     if (b->failed)
         return NULL;
     /* n = 0 on a fresh buffer still gets a pointer, so that NULL always means refused */
-    if (n > b->len_max - b->len || ((n > b->cap - b->len || !b->data) && !grow(b, b->len + n))) {
+    if (n > b->len_max - b->len) {
         b->failed = true;
+        return NULL;
+    }
+    if ((n > b->cap - b->len || !b->data) && !grow(b, b->len + n)) {
+        b->failed = b->starved = true;
         return NULL;
     }
     return b->data + b->len;

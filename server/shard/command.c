@@ -183,7 +183,7 @@ static void greet(struct bgw_shard *s, struct bgw_session *n, struct bgw_slice r
 static bool hello_first(struct bgw_session *n, const struct bgw_claims *claims)
 {
     if (!authenticate(n, claims)) {
-        session_bye(n, 3013, 0, "no_memory");
+        session_no_memory(n);
         return false;
     }
     if (!admit(n, revoke_ask(n, claims)))
@@ -239,7 +239,7 @@ void bgw_session_rate(struct bgw_shard *s, struct bgw_session *n, uint64_t id, i
         return;
     struct extra *x = session_extra(n);
     if (!x) {
-        session_bye(n, 3013, 0, "no_memory");
+        session_no_memory(n);
         return;
     }
     int64_t interval_ms = max_millihz > 0 ? (1000000 + max_millihz - 1) / max_millihz : 0;

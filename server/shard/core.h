@@ -37,6 +37,7 @@
 #define RESUME_TEXT_MAX 2304
 #define STRIKES_MAX 10
 #define STATE_ITEM_BYTES 48u    /* what a key in a state message counts for in a write's budget */
+#define NO_MEMORY_RETRY_MS 2000 /* of a client that is refused for want of memory */
 #define BYE_BYTES 1024u         /* room behind a full control lane for the last words */
 
 struct group;
@@ -459,6 +460,7 @@ void session_mark_urgent(struct bgw_session *n);
 struct bgw_buf *session_control_begin(struct bgw_session *n);  /* NULL: closing, nothing is said any more */
 void session_control_end(struct bgw_session *n);               /* over the hard limit: bye 3008 */
 void session_bye(struct bgw_session *n, uint16_t code, int64_t retry_ms, const char *reason);
+void session_no_memory(struct bgw_session *n); /* bye: come back when there is some; until then nothing new is promised */
 void session_hang_up(struct bgw_session *n);
 void session_expire(struct bgw_session *n);
 bool session_expired(const struct bgw_session *n);

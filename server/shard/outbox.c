@@ -7,6 +7,8 @@
  */
 #include "core.h"
 
+#include "bgw/reserve.h"
+
 /* False: something stays dirty for the next write. */
 static bool encode_updates(struct writing *w)
 {
@@ -129,9 +131,11 @@ static bool write_out(struct writing *w)
     struct bgw_session *n = w->n;
     struct bgw_shard *s = w->s;
     if (w->out->failed) { /* no memory, and so no knowing what was said: the connection must go */
+        if (w->out->starved)
+            (void)bgw_reserve_spend();
         n->bye_code = n->bye_code ? n->bye_code : 3013;
-        session_hang_up(n);
-        return false;
+        bgw_buf_clear(w->out); /* and keeps room enough for this */
+        n->dialect->bye(w->out, n->bye_code, NO_MEMORY_RETRY_MS, "no_memory");
     }
     if (w->out->len) {
         if (n->dialect->heartbeat)

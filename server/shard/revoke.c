@@ -75,7 +75,7 @@ size_t revoke_lost(struct bgw_session *n)
 {
     struct sub **subs = malloc(((size_t)n->key_count + 1) * sizeof(struct sub *));
     if (!subs) {
-        session_bye(n, 3013, 0, "no_memory");
+        session_no_memory(n);
         session_drop_all(n, BGW_M_UPDATES_ABANDONED_CLOSED);
         return 0;
     }

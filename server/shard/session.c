@@ -8,6 +8,8 @@
  */
 #include "core.h"
 
+#include "bgw/reserve.h"
+
 #include <stdlib.h>
 
 /* ---- marks ---- */
@@ -72,7 +74,7 @@ struct bgw_buf *session_control_begin(struct bgw_session *n)
         return NULL;
     struct extra *x = session_extra(n);
     if (!x) {
-        session_bye(n, 3013, 0, "no_memory");
+        session_no_memory(n);
         return NULL;
     }
     x->control_began = x->control.len;
@@ -83,13 +85,15 @@ struct bgw_buf *session_control_begin(struct bgw_session *n)
 void session_control_end(struct bgw_session *n)
 {
     struct extra *x = n->extra;
-    bool failed = x->control.failed;
+    bool failed = x->control.failed, starved = x->control.starved;
     session_mark_urgent(n);
     if (failed) {
         x->control.len = x->control_began;
-        x->control.failed = false;
+        x->control.failed = x->control.starved = false;
     }
-    if (failed || x->control.len > n->shard->config.control_bytes_max)
+    if (starved)
+        session_no_memory(n);
+    else if (failed || x->control.len > n->shard->config.control_bytes_max)
         session_bye(n, 3008, 0, "replies_unread");
 }
 
@@ -103,21 +107,35 @@ bool bgw_session_choked(const struct bgw_session *n)
 
 /* ---- ending ---- */
 
+/* False: there is no room for the last words. */
+static bool say_bye(struct bgw_session *n, uint16_t code, int64_t retry_ms, const char *reason)
+{
+    struct extra *x = session_extra(n);
+    if (!x)
+        return false;
+    size_t began = x->control.len;
+    n->dialect->bye(&x->control, code, retry_ms, reason);
+    if (!x->control.failed)
+        return true;
+    x->control.len = began;
+    x->control.failed = x->control.starved = false;
+    return false;
+}
+
 void session_bye(struct bgw_session *n, uint16_t code, int64_t retry_ms, const char *reason)
 {
     if (n->bye_code || n->flags & SESSION_HUNG)
         return;
     n->bye_code = code;
-    struct extra *x = session_extra(n);
-    if (x) {
-        size_t began = x->control.len;
-        n->dialect->bye(&x->control, code, retry_ms, reason);
-        if (x->control.failed) { /* without room for the last words: the connection just ends */
-            x->control.len = began;
-            x->control.failed = false;
-        }
-    }
+    if (!say_bye(n, code, retry_ms, reason) && bgw_reserve_spend())
+        (void)say_bye(n, code, retry_ms, reason); /* without room even now: the connection just ends */
     session_mark_urgent(n);
+}
+
+void session_no_memory(struct bgw_session *n)
+{
+    (void)bgw_reserve_spend();
+    session_bye(n, 3013, NO_MEMORY_RETRY_MS, "no_memory");
 }
 
 void bgw_session_bye(struct bgw_shard *s, struct bgw_session *n, uint16_t code, int64_t retry_ms,

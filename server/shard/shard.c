@@ -246,6 +246,8 @@ void bgw_shard_flush(struct bgw_shard *s, struct bgw_now now)
         size_t len_max = s->out.len_max;
         bgw_buf_deinit(&s->out);
         bgw_buf_init(&s->out, len_max);
+        (void)bgw_buf_reserve(&s->out, BYE_BYTES);
+        bgw_buf_clear(&s->out);
     }
     shard_publish(s);
 }

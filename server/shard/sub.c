@@ -128,7 +128,7 @@ struct slot *slot_add(struct bgw_shard *s, struct group *g, bgw_part part)
     for (struct bgw_list *at = g->subs.next; at != &g->subs; at = at->next) {
         struct sub *sub = BGW_CONTAINER(at, struct sub, of_group);
         if (sub->whole && !sub_add_cell(s, sub, slot))
-            session_bye(sub->session, 3013, 0, "no_memory");
+            session_no_memory(sub->session);
     }
     return slot;
 }

@@ -11,8 +11,6 @@
 
 #include <stdlib.h>
 
-#define LOW_RETRY_MS 2000 /* of a client that is refused for want of memory */
-
 /* one key of one command on its way in */
 struct entry {
     struct bgw_shard *s;
@@ -116,6 +114,15 @@ static bool covered(const struct entry *e, struct sub *sub)
     return c && c->flags & CELL_NAMED;
 }
 
+/* A table of the shard is full, or there is no memory: then it is not the client who asks for too much. */
+static const char *no_room(const struct entry *e)
+{
+    const struct bgw_shard *s = e->s;
+    if (s->groups.in_use < s->groups.count_max && s->subs.in_use < s->subs.count_max)
+        session_no_memory(e->n);
+    return "too_many_keys";
+}
+
 /* A sub that ended up with nothing goes again, and its group with it if it was the only one. */
 static const char *undo(const struct entry *e, struct group *g, struct sub *sub)
 {
@@ -123,7 +130,7 @@ static const char *undo(const struct entry *e, struct group *g, struct sub *sub)
         sub_free(e->s, sub, BGW_M_UPDATES_ABANDONED_CLOSED);
     else if (!sub && g && g->sub_count == 0)
         post_queue(e->s, g);
-    return "too_many_keys";
+    return no_room(e);
 }
 
 /* Somebody who may have seen more elsewhere, and does not say what: it waits until we have read on. */
@@ -133,7 +140,7 @@ static void doubt(const struct entry *e, struct sub *sub)
     if (!blind && !e->by_token)
         return;
     if (!presented_add_unknown(e->s, sub))
-        session_bye(e->n, 3013, 0, "no_memory");
+        session_no_memory(e->n);
     e->w->unproved = e->by_token && presented_unknown(sub) != NULL;
 }
 
@@ -156,7 +163,7 @@ static const char *join(const struct entry *e, struct group *g, struct sub *sub,
     bgw_metric_add(BGW_M_SUBSCRIPTIONS, more);
     if (!done) { /* half of a key is no subscription, and its other half may be an older one */
         sub_free(e->s, sub, BGW_M_UPDATES_ABANDONED_CLOSED);
-        session_bye(e->n, 3013, 0, "no_memory");
+        session_no_memory(e->n);
         return "too_many_keys";
     }
     waiter_attach(e->w, pend, sub);
@@ -187,7 +194,7 @@ static const char *subscribe(const struct entry *e)
                   (sub && sub_keys(sub) > SUB_PARTS_MAX)))
         return "too_many_keys";
     g = find_or_make_group(e);
-    return g ? join(e, g, sub, fresh) : "too_many_keys";
+    return g ? join(e, g, sub, fresh) : no_room(e);
 }
 
 /* A client that presents versions presents all it holds: keys without one are not held, whatever an
@@ -215,19 +222,22 @@ void bgw_session_sub(struct bgw_shard *s, struct bgw_session *n, uint64_t id,
     if (!session_ready(n, true, id))
         return;
     if (bgw_reserve_low()) {
-        session_bye(n, 3013, LOW_RETRY_MS, "no_memory");
+        session_no_memory(n);
         return;
     }
     const struct bgw_feed *feed = check_command(n, id, feed_name, count);
     if (!feed)
         return;
     struct extra *x = session_extra(n);
-    bool room = x && x->ticket_count < TICKETS_MAX &&
-                x->waiting_keys + count <= s->config.limits.keys_per_session_max + COMMAND_KEYS_MAX;
-    struct ticket *t = room ? ticket_create(n, id, count) : NULL;
-    if (!t) {
+    if (x && (x->ticket_count >= TICKETS_MAX ||
+              x->waiting_keys + count > s->config.limits.keys_per_session_max + COMMAND_KEYS_MAX)) {
         session_error(n, true, id, "too_many_keys",
                       "too many subscribes are not answered yet: wait for their live");
+        return;
+    }
+    struct ticket *t = x ? ticket_create(n, id, count) : NULL;
+    if (!t) {
+        session_no_memory(n);
         return;
     }
     const bool blind = n->dialect->blind;

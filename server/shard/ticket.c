@@ -204,7 +204,7 @@ static void keep_presented(struct bgw_shard *s, const struct waiter *w)
         else if (w->part && since.part != w->part)
             continue; /* speaks of a slot that this key does not cover */
         if (must_wait(w->sub->session, target, since.version) && !presented_add(s, w->sub, &since))
-            session_bye(w->sub->session, 3013, 0, "no_memory");
+            session_no_memory(w->sub->session);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/metrics.h"
+#include "bgw/reserve.h"
 
 #include <stdlib.h>
 
@@ -372,7 +373,7 @@ void bgw_conn_received(void *conn, struct bgw_slice bytes)
     bgw_shard_set_now(c->host->native.shard, conn_now(c));
     if (c->session)
         bgw_session_on_traffic(c->host->native.shard, c->session, conn_now(c));
-    if (!conn_need_busy(c)) {
+    if (!conn_need_busy(c) && !(bgw_reserve_spend() && conn_need_busy(c))) {
         conn_abort(c);
         return;
     }

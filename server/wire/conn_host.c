@@ -9,6 +9,7 @@
 #include "bgw/assert.h"
 
 #define FORGET_MS 1000
+#define LAST_WORDS 1024
 
 void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
 {
@@ -17,6 +18,8 @@ void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
     bgw_list_init(&h->busy);
     bgw_list_init(&h->waiting);
     bgw_buf_init(&h->out, BGW_REPLY_MAX);
+    (void)bgw_buf_reserve(&h->out, LAST_WORDS); /* they need no memory later, when there may be none */
+    bgw_buf_clear(&h->out);
 }
 
 void bgw_conn_host_deinit(struct bgw_conn_host *h)

@@ -8,6 +8,7 @@
 #include "conn_private.h"
 
 #include "bgw/assert.h"
+#include "bgw/reserve.h"
 
 void conn_open_bye(struct bgw_conn *c, const struct bgw_dialect *dialect, uint16_t code, int64_t retry_ms, const char *reason)
 {
@@ -16,6 +17,12 @@ void conn_open_bye(struct bgw_conn *c, const struct bgw_dialect *dialect, uint16
     dialect->bye(&c->host->out, code, retry_ms, reason);
     conn_send(c, bgw_buf_slice(&c->host->out));
     conn_finish(c);
+}
+
+void conn_open_no_memory(struct bgw_conn *c, const struct bgw_dialect *dialect)
+{
+    (void)bgw_reserve_spend(); /* nothing new is promised to anybody until there is memory again */
+    conn_open_bye(c, dialect, 3013, 2000, "over_capacity");
 }
 
 enum bgw_metric conn_gauge(enum conn_kind kind)
@@ -66,6 +73,10 @@ bool conn_open_session(struct bgw_conn *c, enum conn_kind kind, const struct bgw
     enum bgw_status status = bgw_session_open(h->native.shard, c, dialect, claims, conn_now(c), &c->session);
     if (status != BGW_OK && claims)
         conn_door_return(c, claims);
+    if (status == BGW_NO_MEMORY) {
+        conn_open_no_memory(c, dialect);
+        return false;
+    }
     if (status != BGW_OK) {
         conn_open_bye(c, dialect, 3013, 2000, "over_capacity");
         return false;

@@ -170,6 +170,8 @@ bool conn_open_session(struct bgw_conn *c, enum conn_kind kind, const struct bgw
 /* In the gauges: another kind than before. */
 void conn_become(struct bgw_conn *c, enum conn_kind kind);
 enum bgw_metric conn_gauge(enum conn_kind kind);
+/* Last words of a connection that has no session: there was no memory for it, or for what it said. */
+void conn_open_no_memory(struct bgw_conn *c, const struct bgw_dialect *dialect);
 /* Last words of a connection that has no session. */
 void conn_open_bye(struct bgw_conn *c, const struct bgw_dialect *dialect, uint16_t code, int64_t retry_ms, const char *reason);
 

@@ -100,7 +100,7 @@ static const struct bgw_dialect *dialect_of(const struct bgw_conn *c)
 static void fail(struct bgw_conn *c, uint16_t code)
 {
     if (code == CLOSE_INTERNAL && c->state == CONN_OPEN) { /* the codec had no memory for the message: come back later */
-        conn_open_bye(c, dialect_of(c), 3013, 2000, "over_capacity");
+        conn_open_no_memory(c, dialect_of(c));
         return;
     }
     if (c->state != CONN_CLOSING) {

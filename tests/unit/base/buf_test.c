@@ -117,7 +117,26 @@ TEST(reserve_gives_room_that_the_caller_fills)
     CHECK(p != NULL);
     memset(p, 'z', 100);
     b.len += 100;
-    CHECK(!bgw_buf_reserve(&b, 1) && b.failed);
+    CHECK(!bgw_buf_reserve(&b, 1) && b.failed && !b.starved);
+    bgw_buf_deinit(&b);
+}
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+TEST(want_of_memory_is_told_from_too_much)
+{
+    struct bgw_buf b;
+    bgw_buf_init(&b, SIZE_MAX / 2);
+    bgw_buf_append_str(&b, "abc");
+    CHECK(!bgw_buf_reserve(&b, SIZE_MAX / 4));
+    CHECK(b.failed && b.starved);
+    CHECK_SLICE(bgw_buf_slice(&b), "abc");
+    bgw_buf_clear(&b);
+    CHECK(!b.failed && !b.starved);
     bgw_buf_deinit(&b);
 }
 

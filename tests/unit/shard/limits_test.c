@@ -4,6 +4,8 @@
 
 #include "shard/core.h"
 
+#include "bgw/reserve.h"
+
 /* ---- deadlines ---- */
 
 TEST(silence_instead_of_hello_ends_with_3500)
@@ -349,6 +351,56 @@ TEST(ticks_of_long_ago_do_not_limit)
     rig_record(r, "A", "NGN", 6, "101");
     rig_turn(r);
     SAID(c, "upd A.NGN=101@e1.6\n");
+    rig_hang(r, c);
+    rig_end(r);
+}
+
+/* ---- memory ---- */
+
+TEST(reply_without_memory_ends_with_3013_and_not_as_unread)
+{
+    struct rig *r = rig_open();
+    struct conn *c = rig_connect(r, 1, "A");
+    struct bgw_buf *control = session_control_begin(c->session);
+    control->failed = control->starved = true;
+    session_control_end(c->session);
+    rig_turn(r);
+    SAID(c, "bye 3013 2000 no_memory\n");
+    CHECK_EQ_I64(c->hung, 3013);
+    rig_hang(r, c);
+    rig_end(r);
+}
+
+static void starve(struct bgw_buf *out)
+{
+    out->failed = out->starved = true;
+}
+
+TEST(write_without_memory_still_says_last_words)
+{
+    struct bgw_dialect starving = rig_dialect;
+    starving.keepalive = starve;
+    struct rig *r = rig_open();
+    struct conn *c = rig_connect_as(r, &starving);
+    rig_forget(c);
+    rig_pass(r, 20000);
+    SAID(c, "bye 3013 2000 no_memory\n");
+    CHECK_EQ_I64(c->hung, 3013);
+    rig_hang(r, c);
+    rig_end(r);
+}
+
+TEST(while_memory_is_low_nothing_new_is_promised)
+{
+    struct rig *r = rig_open();
+    struct conn *c = rig_connect(r, 1, "A"), *late = rig_conn();
+    bgw_reserve_init(SIZE_MAX / 4); /* which cannot be had */
+    rig_sub(r, c, 1, "A");
+    rig_turn(r);
+    SAID(c, "bye 3013 2000 no_memory\n");
+    CHECK(bgw_session_open(r->shard, late, &rig_dialect, NULL, r->now, &late->session) == BGW_NO_MEMORY);
+    bgw_reserve_init(1);
+    rig_free(late);
     rig_hang(r, c);
     rig_end(r);
 }
