@@ -161,7 +161,7 @@ def test_a_storm_of_upgrades_is_told_when_to_come_back_and_reads_are_served():
                 told.append(int(response.headers["retry-after"]))
         admitted = len(clients) - len(told)
         assert 20 <= admitted <= 30, admitted
-        assert max(told) <= 3 and 15 <= told.count(1) <= 30 and told.count(1) >= told.count(3), told  # twenty a second
+        assert max(told) <= 3 and 20 <= told.count(1) <= 24 and told.count(2) >= min(len(told) - told.count(1), 16), told
         assert rise(g, before, 'bgw_handshakes_total{result="budget"}') == len(told)
         for c in clients:
             c.sock.close()
@@ -357,9 +357,8 @@ def test_without_descriptors_clients_are_told_503_nothing_spins_and_it_recovers(
         assert served > 0 and told > 0 and served + told == len(crowd), first
         used = cpu_seconds(g.proc.pid)
         waiting = [Raw(g, timeout=5) for _ in range(5)]  # and more who knock while there is nothing
-        for _ in lasts(1.5):
-            time.sleep(0.1)
-        assert cpu_seconds(g.proc.pid) - used < 0.4, "it spins"
+        time.sleep(1)  # what it does not use cannot be awaited
+        assert cpu_seconds(g.proc.pid) - used < 0.27, "it spins"
         held.text({"op": "ping", "id": 5})  # who was there goes on
         assert held.next_event("pong")["id"] == 5
         for c in crowd + waiting:
