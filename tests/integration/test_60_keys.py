@@ -3,6 +3,7 @@
 their server is down, slow, lying, or the target of a flood."""
 
 import asyncio
+import itertools
 import json
 import os
 import pathlib
@@ -443,15 +444,19 @@ def test_a_flood_of_unknown_key_ids_is_one_fetch_a_cooldown_and_clients_notice_n
     def strange(i):
         return compact({"alg": "ES256", "kid": f"nobody-{i}"}, claims_of(["A"]), lambda data: os.urandom(64))
 
-    async def pour(g, numbers):
-        return [await knock(g, strange(i)) for i in numbers]
+    async def pour(g, first, gaps):
+        answers = []
+        for i in itertools.count(first, 50):
+            if i >= flood and len(gaps) > 5:  # it lasts until the client was watched for a while
+                return answers
+            answers.append(await knock(g, strange(i)))
 
     async def go(g, server):
         feed, began, gaps = Feed(g.bootstrap), time.monotonic(), []
         feed.put("A", 0)
         async with Native(g, key.token(["A"])) as c:
             await c.sub("A")
-            stuck = asyncio.gather(*(pour(g, range(i, flood, 50)) for i in range(50)))
+            stuck = asyncio.gather(*(pour(g, i, gaps) for i in range(50)))
             n = 0
             while not stuck.done():
                 n += 1
@@ -463,7 +468,7 @@ def test_a_flood_of_unknown_key_ids_is_one_fetch_a_cooldown_and_clients_notice_n
             answers = [a for part in await stuck for a in part]
             c.check()
         took = time.monotonic() - began
-        assert len(answers) == flood and {a.status for a in answers} == {401}, {a.status for a in answers}
+        assert len(answers) >= flood and {a.status for a in answers} == {401}, {a.status for a in answers}
         assert max(a.seconds for a in answers) < DEADLINE_S
         assert server.count <= 1 + took / cooldown_s + 1, (server.count, took)
         pauses = [b - a for a, b in zip(server.requests, server.requests[1:])]
