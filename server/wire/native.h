@@ -11,7 +11,6 @@
 
 #define BGW_NATIVE_PROTOCOL "bgw.v1"
 #define BGW_NATIVE_KEYS_MAX 1000u   /* of one command: more is err too_large */
-#define BGW_NATIVE_RESUME_MAX 2048u
 
 extern const struct bgw_dialect bgw_dialect_native;
 
