@@ -50,6 +50,7 @@ struct bgw_conn_host {
     bool draining;
     bool answered; /* a request that had waited: its connection may read again, and another turn is due at once */
     uint64_t byes; /* said in this drain: the spread's running number */
+    int64_t drain_began_ms, byes_due_ms; /* the second: when bgw_conn_host_say_bye wants to be called again */
     int64_t forget_due_ms; /* ids whose tokens have ended */
 };
 
@@ -62,7 +63,8 @@ void bgw_conn_host_turn_end(struct bgw_conn_host *h);
 /* From now on new sessions are refused and every answer ends its connection; idle connections go
  * now. */
 void bgw_conn_host_drain(struct bgw_conn_host *h);
-/* Says bye to at most `count` sessions, retry_ms spread over the window. True if there are more. */
+/* Says bye to at most `count` sessions: at once, with a retry_ms spread over the window, to clients that keep to one; to the others,
+ * which come back when it is said, over the window. True if there are more: from h->byes_due_ms on. */
 bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms);
 
 /* ---- the transport's callbacks ---- */

@@ -67,21 +67,37 @@ void bgw_conn_host_posted(void *host, const void *posted)
 void bgw_conn_host_drain(struct bgw_conn_host *h)
 {
     h->draining = true;
+    h->drain_began_ms = bgw_loop_now(h->loop).mono_ms;
     for (struct bgw_list *at = h->busy.next, *next; at != &h->busy; at = next) {
         struct conn_busy *b = BGW_CONTAINER(at, struct conn_busy, link);
         next = at->next;
-        if (b->conn->state == CONN_HTTP && !b->reader)
+        /* one that has said nothing yet may have a request on its way: its header's deadline ends it */
+        if (b->conn->state == CONN_HTTP && !b->reader && b->conn->served)
             conn_finish(b->conn);
     }
 }
+
+#define BYE_STEP_MS 100 /* between two walks that look for whose turn it is */
+#define GOLDEN 2654435769u /* multiples of the golden ratio fill any window evenly, however many come */
 
 /* one walk over the sessions */
 struct bye_walk {
     struct bgw_conn_host *host;
     size_t left;
-    int64_t window_ms;
-    bool more;
+    int64_t window_ms, elapsed_ms;
+    bool more;   /* there was no room for all */
+    bool others; /* whose turn is later */
 };
+
+/* Stock SignalR clients and the app know no retry_ms: they come back at once, so that the window is ours to keep. A quarter of
+ * it is for those who say goodbye in return. */
+static int64_t bye_due_ms(const struct bye_walk *walk, const struct bgw_conn *c, const struct bgw_session *session)
+{
+    if (c->kind == CONN_NATIVE || c->kind == CONN_STREAM)
+        return 0;
+    uint64_t turn = (uint32_t)(bgw_session_conn_id(session) * GOLDEN);
+    return (int64_t)(turn * (uint64_t)(walk->window_ms / 4 * 3) >> 32);
+}
 
 static void say_bye(void *arg, struct bgw_session *session)
 {
@@ -89,21 +105,26 @@ static void say_bye(void *arg, struct bgw_session *session)
     struct bgw_conn *c = bgw_session_conn(session);
     if (c->bye_said || (c->state != CONN_OPEN && c->state != CONN_KEY_WAIT_OPEN))
         return;
+    if (walk->elapsed_ms < bye_due_ms(walk, c, session)) {
+        walk->others = true;
+        return;
+    }
     if (walk->left == 0) {
         walk->more = true;
         return;
     }
     walk->left--;
     c->bye_said = true;
-    /* multiples of the golden ratio fill any window evenly, however many come */
-    uint64_t turn = (uint32_t)(walk->host->byes++ * 2654435769u);
+    uint64_t turn = (uint32_t)(walk->host->byes++ * GOLDEN);
     int64_t retry_ms = (int64_t)(turn * (uint64_t)walk->window_ms >> 32);
     bgw_session_bye(walk->host->native.shard, session, 3001, retry_ms, "draining");
 }
 
 bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms)
 {
-    struct bye_walk walk = {.host = h, .left = count, .window_ms = window_ms};
+    int64_t now_ms = bgw_loop_now(h->loop).mono_ms;
+    struct bye_walk walk = {.host = h, .left = count, .window_ms = window_ms, .elapsed_ms = now_ms - h->drain_began_ms};
     bgw_shard_each_session(h->native.shard, say_bye, &walk);
-    return walk.more;
+    h->byes_due_ms = walk.more ? now_ms : now_ms + BYE_STEP_MS;
+    return walk.more || walk.others;
 }

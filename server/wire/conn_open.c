@@ -60,11 +60,23 @@ static void enter(struct bgw_conn *c, enum conn_kind kind)
     bgw_metric_add(conn_gauge(kind), 1);
 }
 
+bool conn_open_place(struct bgw_conn *c, const struct bgw_claims *claims)
+{
+    char retry_after[40];
+    if (conn_door_take(c, claims))
+        return true;
+    conn_audit(c, BGW_AUDIT_REFUSED, claims, "connection_limit");
+    conn_door_retry_after(c->host, retry_after);
+    conn_http_refuse(c, BGW_M_HANDSHAKES_OVERLOAD, BGW_REFUSAL_CONNECTION_LIMIT, retry_after);
+    return false;
+}
+
 bool conn_open_session(struct bgw_conn *c, enum conn_kind kind, const struct bgw_dialect *dialect, const struct bgw_claims *claims)
 {
     struct bgw_conn_host *h = c->host;
+    bool placed = kind != CONN_NATIVE && kind != CONN_STREAM; /* conn_open_place */
     enter(c, kind);
-    if (claims && !conn_door_take(c, claims)) {
+    if (claims && !placed && !conn_door_take(c, claims)) {
         conn_audit(c, BGW_AUDIT_REFUSED, claims, "connection_limit");
         conn_open_bye(c, dialect, 3504, 0, "connection_limit");
         return false;

@@ -164,6 +164,9 @@ void conn_read_request(struct bgw_conn *c);
 void conn_read_drop(struct bgw_conn *c);
 
 /* ---- conn_open.c ---- */
+/* The session's places in the quotas, before the head of its response: a stock SignalR client whose handshake is refused before it
+ * has said its own never finds out, and hangs. False: answered 429. To be given back (conn_door_return) if no session is begun. */
+bool conn_open_place(struct bgw_conn *c, const struct bgw_claims *claims);
 /* Where every session begins, when the head of its response is out: quotas, the shard's session, the audit log. The reader goes.
  * `claims` NULL: it says hello itself. False: it has said goodbye already. */
 bool conn_open_session(struct bgw_conn *c, enum conn_kind kind, const struct bgw_dialect *dialect, const struct bgw_claims *claims);

@@ -57,14 +57,19 @@ static void open_for(struct bgw_conn *c, const struct bgw_http_request *r, struc
         conn_http_refuse_handshake(c, BGW_REFUSAL_OVERLOAD);
         return;
     }
+    if (!conn_open_place(c, claims))
+        return;
     what->kind = BGW_ATTACHED_STREAM;
     if (!conn_negotiate_take(c, r, what, claims)) {
+        conn_door_return(c, claims);
         bgw_metric_add(BGW_M_HANDSHAKES_BAD_REQUEST, 1);
         return;
     }
     c->kind = CONN_SIGNALR_STREAM; /* so that `closed` gives the id back even if no session comes of it */
     if (send_head(c, r))
         (void)conn_open_session(c, CONN_SIGNALR_STREAM, &bgw_dialect_signalr_stream_greeting, claims);
+    else
+        conn_door_return(c, claims);
 }
 
 void conn_signalr_stream_open(struct bgw_conn *c, const struct bgw_http_request *r)

@@ -35,8 +35,12 @@ static void open_ws(struct bgw_conn *c, const struct bgw_handshake *shake, const
         conn_http_refuse_handshake(c, BGW_REFUSAL_OVERLOAD);
         return;
     }
-    if (!native && conn_negotiate_attach(c, bgw_http_reader_request(c->busy->reader), claims))
+    if (!native && !conn_open_place(c, claims))
         return;
+    if (!native && conn_negotiate_attach(c, bgw_http_reader_request(c->busy->reader), claims)) {
+        conn_door_return(c, claims);
+        return;
+    }
     bgw_buf_clear(&h->out);
     bgw_http_reply_upgrade(&h->out, shake->accept, native ? BGW_NATIVE_PROTOCOL : NULL);
     conn_send(c, bgw_buf_slice(&h->out)); /* before the session, whose first word may come at once */

@@ -87,7 +87,7 @@ static void take_news(struct bgw_worker *w, struct bgw_now now)
     bgw_relay_done(w->relay, &batch);
 }
 
-static void drain_turn(struct bgw_worker *w)
+static void drain_turn(struct bgw_worker *w, int64_t now_ms)
 {
     int64_t asked_ms = atomic_load_explicit(&w->drain_asked_ms, memory_order_acquire);
     if (asked_ms != NO_DRAIN && w->drain_window_ms == NO_DRAIN) {
@@ -97,7 +97,7 @@ static void drain_turn(struct bgw_worker *w)
         BGW_LOG(BGW_LOG_INFO, "shard_draining", {"shard", LI(w->config.index)},
                 {"sessions", LI(bgw_shard_session_count(w->shard))}, {"window_ms", LI(asked_ms)});
     }
-    if (w->byes_left)
+    if (w->byes_left && now_ms >= w->host.byes_due_ms)
         w->byes_left = bgw_conn_host_say_bye(&w->host, BYES_A_TURN, w->drain_window_ms);
 }
 
@@ -166,7 +166,7 @@ static void turn_end(void *arg, struct bgw_now now)
     take_policy(w);
     take_revocations(w, now);
     take_news(w, now);
-    drain_turn(w);
+    drain_turn(w, now.mono_ms);
     bgw_shard_flush(w->shard, now);
     w->host.answered = false; /* what the tick answers has another turn */
     bgw_conn_host_turn_end(&w->host);
@@ -190,8 +190,9 @@ static int64_t wait_max_ms(void *arg)
 {
     struct bgw_worker *w = arg;
     int64_t wait_ms = bgw_transport_wait_max_ms(w->transport);
-    int64_t tick_ms = w->tick_due_ms - bgw_clock_now().mono_ms;
-    if (w->byes_left || w->host.answered || tick_ms < 0)
+    int64_t due_ms = w->byes_left && w->host.byes_due_ms < w->tick_due_ms ? w->host.byes_due_ms : w->tick_due_ms;
+    int64_t tick_ms = due_ms - bgw_clock_now().mono_ms;
+    if (w->host.answered || tick_ms < 0)
         tick_ms = 0;
     if (wait_ms > WAIT_MAX_MS)
         wait_ms = WAIT_MAX_MS;

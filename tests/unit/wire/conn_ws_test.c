@@ -234,7 +234,16 @@ TEST(a_drain_refuses_sessions_says_bye_and_keeps_answering)
     CHECK(sock.finished && !session.opened);
     close_conn();
 
-    open_conn(); /* nothing was asked on it: it goes at once, without a word */
+    open_conn(); /* nothing was asked on it yet: a request may be on its way, and is answered */
+    bgw_conn_host_drain(&host);
+    CHECK(!sock.finished);
+    give_str(GET("/readyz"));
+    CHECK(sent_count("HTTP/1.1 ") == 1 && sock.finished);
+    close_conn();
+
+    open_conn(); /* one that was served and is idle goes at once, without a word */
+    give_str(GET("/livez"));
+    sock.sent_len = 0;
     bgw_conn_host_drain(&host);
     CHECK(sock.finished && sock.sent_len == 0);
     close_conn();
