@@ -83,7 +83,6 @@ void bgw_socket_finish(struct bgw_socket *sock);
 void bgw_socket_abort(struct bgw_socket *sock); /* no more callbacks but `closed`, which follows at the end of the turn at the latest */
 /* The client as the PROXY header, else the socket, names it; all zeros if it has no address. */
 const struct bgw_addr *bgw_socket_peer(const struct bgw_socket *sock);
-const struct bgw_addr *bgw_socket_neighbour(const struct bgw_socket *sock); /* who holds the other end: a proxy, perhaps */
 bool bgw_socket_secure(const struct bgw_socket *sock);          /* TLS */
 bool bgw_socket_peer_verified(const struct bgw_socket *sock);   /* showed a client certificate that we trust */
 struct bgw_loop *bgw_socket_loop(const struct bgw_socket *sock);

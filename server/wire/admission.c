@@ -30,6 +30,8 @@ struct arrival { /* its loop's thread only: one connection that is waited for */
     struct bgw_list link;
     struct bgw_admission *admission;
     struct bgw_admitted who;
+    struct bgw_addr neighbour; /* who holds the other end: a proxy, perhaps */
+    int64_t deadline_ms;
     enum stage stage;
     size_t have, skipped; /* bytes of the PROXY header: kept, and read past those */
     char header[BGW_PROXY_NEED_MAX];
@@ -123,7 +125,7 @@ static ssize_t read_some(int fd, char *to, size_t cap, int flags)
 static enum outcome bad_header(struct arrival *w)
 {
     char text[BGW_ADDR_TEXT_MAX];
-    bgw_addr_format(&w->who.neighbour, text);
+    bgw_addr_format(&w->neighbour, text);
     BGW_LOG(BGW_LOG_WARN, "bad_proxy_header", {"proxy", LS(text)});
     return drop_counted(w, BGW_M_CONNECTIONS_REFUSED_BAD_PROXY_HEADER);
 }
@@ -190,8 +192,9 @@ static void hand_over(struct arrival *w)
 {
     struct bgw_admission *a = w->admission;
     const struct bgw_admitted who = w->who;
+    int64_t deadline_ms = w->deadline_ms;
     int fd = let_go(w);
-    a->config.admitted(a->config.arg, fd, &who);
+    a->config.admitted(a->config.arg, fd, &who, deadline_ms);
 }
 
 static void proceed(struct arrival *w)
@@ -216,40 +219,49 @@ static void input_ready(struct bgw_loop_fd *f, uint32_t events)
 
 /* ---- arriving ---- */
 
-static void wait_for(struct bgw_admission *a, int fd, const struct bgw_admitted *who, enum stage stage)
+/* somebody at the door */
+struct comer {
+    struct bgw_admitted who;
+    struct bgw_addr neighbour;
+    int64_t deadline_ms;
+};
+
+static void wait_for(struct bgw_admission *a, int fd, const struct comer *c, enum stage stage)
 {
     struct arrival *w = bgw_pool_take(&a->arrivals);
     if (w) {
         w->admission = a;
-        w->who = *who;
+        w->who = c->who;
+        w->neighbour = c->neighbour;
+        w->deadline_ms = c->deadline_ms;
         w->stage = stage;
         w->watch = (struct bgw_loop_fd){.fd = fd, .events = EPOLLIN, .ready = input_ready};
         if (bgw_loop_attach(a->config.loop, &w->watch) == BGW_OK) {
             bgw_timer_init(&w->timer, deadline_due);
-            bgw_wheel_arm(bgw_loop_wheel(a->config.loop), &w->timer, who->deadline_ms);
+            bgw_wheel_arm(bgw_loop_wheel(a->config.loop), &w->timer, c->deadline_ms);
             bgw_list_push_back(&a->waiting, &w->link);
             proceed(w); /* most have sent it already */
             return;
         }
         bgw_pool_give(&a->arrivals, w);
     }
-    bgw_admission_give_back(a, who);
+    bgw_admission_give_back(a, &c->who);
     bgw_refuse(a->config.refuser, fd, &bgw_refused_overload, true);
 }
 
 void bgw_admission_arrived(struct bgw_admission *a, int fd, const struct sockaddr *peer)
 {
-    struct bgw_admitted who = {.deadline_ms = bgw_loop_now(a->config.loop).mono_ms + a->limits.tls_ms};
-    if (bgw_addr_of_sockaddr(peer, &who.neighbour, &who.port))
-        who.peer = who.neighbour;
-    if (a->limits.proxy_protocol && bgw_nets_contain(a->limits.trusted_proxies, &who.neighbour))
-        wait_for(a, fd, &who, STAGE_HEADER);
-    else if (!take_place(a, &who))
+    struct comer c = {.deadline_ms = bgw_loop_now(a->config.loop).mono_ms + a->limits.tls_ms};
+    if (bgw_addr_of_sockaddr(peer, &c.neighbour, &c.who.port))
+        c.who.peer = c.neighbour;
+    if (a->limits.proxy_protocol && bgw_nets_contain(a->limits.trusted_proxies, &c.neighbour))
+        wait_for(a, fd, &c, STAGE_HEADER);
+    else if (!take_place(a, &c.who))
         bgw_refuse(a->config.refuser, fd, &bgw_refused_address_limit, true);
     else if (a->config.secure)
-        wait_for(a, fd, &who, STAGE_HELLO);
+        wait_for(a, fd, &c, STAGE_HELLO);
     else
-        a->config.admitted(a->config.arg, fd, &who);
+        a->config.admitted(a->config.arg, fd, &c.who, c.deadline_ms);
 }
 
 size_t bgw_admission_waiting(const struct bgw_admission *a)

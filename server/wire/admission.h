@@ -17,11 +17,10 @@
 
 struct bgw_admission; /* its loop's thread only */
 
-struct bgw_admitted { /* fixed-size value: who it is */
-    struct bgw_addr peer, neighbour;
-    uint16_t port;       /* the peer's */
-    bool counted;        /* under its address: whoever holds it gives it back */
-    int64_t deadline_ms; /* for what is left: the TLS handshake */
+struct bgw_admitted { /* fixed-size value: who it is; kept for each socket, so it is small */
+    struct bgw_addr peer;
+    uint16_t port; /* the peer's */
+    bool counted;  /* under its address: whoever holds it gives it back */
 };
 
 struct bgw_admission_config {
@@ -31,7 +30,8 @@ struct bgw_admission_config {
     struct bgw_quota *quota; /* NULL: nobody counts addresses */
     struct bgw_refuser *refuser;
     void *arg;
-    void (*admitted)(void *arg, int fd, const struct bgw_admitted *who); /* takes fd and what is counted */
+    /* Takes fd and what is counted; the deadline is for what is left: the TLS handshake. */
+    void (*admitted)(void *arg, int fd, const struct bgw_admitted *who, int64_t deadline_ms);
     void (*gone)(void *arg); /* a descriptor has become free */
 };
 

@@ -59,7 +59,7 @@ static bool memory_left(const struct bgw_transport *t)
     return left;
 }
 
-static void admitted(void *arg, int fd, const struct bgw_admitted *who)
+static void admitted(void *arg, int fd, const struct bgw_admitted *who, int64_t deadline_ms)
 {
     struct bgw_transport *t = arg;
     struct bgw_socket *s = memory_left(t) ? bgw_pool_take(&t->sockets) : NULL;
@@ -69,7 +69,7 @@ static void admitted(void *arg, int fd, const struct bgw_admitted *who)
         close(fd);
         return;
     }
-    bgw_socket_begin(s, t, fd, who);
+    bgw_socket_begin(s, t, fd, who, deadline_ms);
     make_way(t);
     t->adopting = s;
     struct lws *wsi = bgw_transport_lws_adopt(s);

@@ -65,7 +65,7 @@ struct bgw_transport { /* its loop's thread only */
 void bgw_transport_released(struct bgw_socket *s); /* the library has let go of it: gives it back */
 
 /* transport_socket.c */
-void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, const struct bgw_admitted *who);
+void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, const struct bgw_admitted *who, int64_t deadline_ms);
 void bgw_socket_adopted(struct bgw_socket *s);  /* the library has it: opened now, or after the handshake */
 void bgw_socket_doom(struct bgw_socket *s);
 void bgw_socket_reap(struct bgw_socket *s);     /* enters the library so that it closes; the socket is gone then */

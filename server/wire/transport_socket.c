@@ -200,7 +200,7 @@ static void socket_ready(struct bgw_loop_fd *f, uint32_t events)
     serve(s, revents);
 }
 
-void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, const struct bgw_admitted *who)
+void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, const struct bgw_admitted *who, int64_t deadline_ms)
 {
     s->transport = t;
     s->who = *who;
@@ -208,6 +208,7 @@ void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, con
     s->secure = t->tls != NULL;
     s->watch = (struct bgw_loop_fd){.fd = fd, .events = EPOLLIN, .ready = socket_ready};
     bgw_timer_init(&s->timer, timer_due);
+    s->timer.due_ms = deadline_ms; /* armed when it is adopted */
     bgw_list_init(&s->link);
     s->handshaking = s->secure;
     t->handshakes += s->secure;
@@ -222,7 +223,7 @@ void bgw_socket_adopted(struct bgw_socket *s)
     }
     lws_set_timeout(s->wsi, NO_PENDING_TIMEOUT, 0); /* the library's is on a sorted list */
     bgw_list_push_back(&t->handshaking, &s->link);
-    bgw_wheel_arm(bgw_loop_wheel(t->loop), &s->timer, s->who.deadline_ms);
+    bgw_wheel_arm(bgw_loop_wheel(t->loop), &s->timer, s->timer.due_ms);
     open_if_established(s);
     watch_again(s);
 }
@@ -353,11 +354,6 @@ void bgw_socket_abort(struct bgw_socket *s)
 const struct bgw_addr *bgw_socket_peer(const struct bgw_socket *s)
 {
     return &s->who.peer;
-}
-
-const struct bgw_addr *bgw_socket_neighbour(const struct bgw_socket *s)
-{
-    return &s->who.neighbour;
 }
 
 bool bgw_socket_secure(const struct bgw_socket *s)
