@@ -212,8 +212,9 @@ enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, struct bgw_relay *c
 {
     BGW_ASSERT(count >= 1 && count <= BGW_SHARDS_MAX && !h->hub);
     memcpy(h->relays, relays, count * sizeof(*relays));
-    const struct bgw_reader_config reader = {.answer = on_fetched, .arg = h};
-    enum bgw_status status = bgw_reader_create(&h->reader, &reader);
+    const struct bgw_reader_config reader = {
+        .config = h->config.config, .feed = h->config.feed, .hub_loop = h->loop, .answer = on_fetched, .arg = h};
+    enum bgw_status status = bgw_reader_create(&h->reader, &reader, error);
     if (status == BGW_OK)
         status = make_hub(h, count);
     if (status == BGW_OK)

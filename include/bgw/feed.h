@@ -41,6 +41,13 @@ struct bgw_decoded {
                                the reference */
 };
 
+/* what a source without a body knows of a slot */
+struct bgw_amounts {
+    int64_t minor, pending_minor, ts_ms;
+    bool has_v;
+    uint64_t v;
+};
+
 struct bgw_feed {
     const char *name;
     uint8_t id;
@@ -60,7 +67,13 @@ struct bgw_feed {
     /* The members of a REST body that the value speaks of, from `"currency":` on, without braces; amounts as numbers. */
     void (*encode_rest)(const struct bgw_blob *value, struct bgw_buf *out);
     struct bgw_slice (*raw)(const struct bgw_blob *value); /* the record's own bytes */
-    /* Makes a value from an origin's or a cache's body: the reads issue uses it. May be NULL. */
+    /* Makes a value from an origin's or a cache's body for this very slot (part set): whatever in it names another account, tenant or
+     * part is a reject (KEY_MISMATCH). The value's raw bytes are those of a record that says the same. */
+    enum bgw_reject (*decode_body)(const struct bgw_feed *feed, const struct bgw_slot_name *name, struct bgw_slice body,
+                                   struct bgw_decoded *out);
+    /* The same from bare numbers: the projector's hash, a row. ts_ms below 0: none. */
+    enum bgw_reject (*decode_amounts)(const struct bgw_feed *feed, const struct bgw_slot_name *name,
+                                      const struct bgw_amounts *amounts, struct bgw_decoded *out);
 };
 
 /* The balance feed, filled in with configured defaults. */

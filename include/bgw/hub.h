@@ -15,7 +15,11 @@
 struct bgw_hub;
 
 /* shard -> hub, a fixed-size value in a bounded mailbox */
-enum bgw_hub_command_kind { BGW_HUB_WATCH, BGW_HUB_UNWATCH, BGW_HUB_BARRIER };
+enum bgw_hub_command_kind {
+    BGW_HUB_WATCH,
+    BGW_HUB_UNWATCH,
+    BGW_HUB_BARRIER,
+};
 struct bgw_hub_command {
     uint8_t kind;
     uint8_t shard;
@@ -39,11 +43,13 @@ enum bgw_fetch_result {
     BGW_FETCH_NOT_FOUND,   /* every source that could know says no */
     BGW_FETCH_NO_SOURCE,   /* there is nobody to ask: never denies the key, never overwrites */
     BGW_FETCH_UNAVAILABLE, /* asked and failed; shared with everyone waiting, never cached */
+    BGW_FETCH_SHED,        /* not asked: more than the budget allows; as UNAVAILABLE, and said so */
 };
 struct bgw_fetched {
     uint64_t id;
     uint8_t result;
     bool has_v;
+    uint8_t source; /* enum bgw_source; of VALUE */
     uint64_t v;
     int64_t started_wall_ms;
     struct bgw_blob *value; /* one reference, taken by the hub */
@@ -72,6 +78,9 @@ struct bgw_hub_config {
     int64_t reread_ms;        /* second read after an invalidation without version: 1000 */
     int64_t barrier_batch_ms; /* one watermark query for all that came within it: 20 */
     int64_t barrier_max_ms;   /* a query that was not answered by then is taken for lost and asked again */
+    int64_t sweep_per_s;      /* anti-entropy: watched slots that are compared with their source, a second; 0: none */
+    int64_t revalidate_per_s; /* after the invalidation channel was deaf: watched slots that are asked for again, a second */
+    int64_t prove_per_s;      /* while the stream cannot be proved: watched slots whose source is asked instead, a second */
     uint64_t jitter_seed;     /* spreads retries; the same seed gives the same run */
 };
 
@@ -101,6 +110,10 @@ void bgw_hub_on_gap(struct bgw_hub *hub, uint8_t feed, int32_t partition, struct
 
 void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_slot_name *name,
                            bool any_tenant, bool has_v, uint64_t v, struct bgw_now now);
+/* Invalidations can be heard no more, or again: then whatever is watched is asked for again, at revalidate_per_s. */
+void bgw_hub_on_channel(struct bgw_hub *hub, bool up, struct bgw_now now);
+/* There are sources to ask beside the stream; before the first event. Without: nothing is swept or proved by asking. */
+void bgw_hub_set_sources(struct bgw_hub *hub, bool any);
 void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *f, struct bgw_now now);
 void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, struct bgw_now now);
 /* Deadlines (freshness, retries, barriers). Called in every turn, after its events; returns ms

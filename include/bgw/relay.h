@@ -18,6 +18,7 @@ struct bgw_relay_entry {
     bgw_part part;
     uint8_t state;  /* enum bgw_slot_state */
     uint8_t reason; /* enum bgw_state_reason */
+    uint8_t source; /* enum bgw_source: of the value */
     bool answered; /* the hub has said what it can: value, unknown or removed; else a fetch is under
                       way */
     bool restamped;   /* new epoch, same value: nothing was lost and nothing is news */

@@ -183,6 +183,7 @@ struct bgw_read_answer { /* borrowed during the call */
     bgw_part part;
     bool watched;               /* the key was watched here already: nobody else was asked */
     bool proved;                /* `prove` was asked and reached */
+    enum bgw_source source;
     int64_t lag_ms;             /* age of the proof; below 0: never proved */
     struct bgw_version version; /* of value; epoch 0: none */
     const struct bgw_blob *value;

@@ -58,7 +58,11 @@ enum bgw_state_reason {
     BGW_REASON_NEW_EPOCH,
     BGW_REASON_BEHIND_CLIENT, /* the client presented a version above ours */
     BGW_REASON_REREAD,        /* an invalidation or a rule asked for a re-read */
+    BGW_REASON_SHED,          /* to ask was more than the budget allows now */
 };
+
+/* Where a value comes from. */
+enum bgw_source { BGW_SOURCE_STREAM, BGW_SOURCE_CACHE /* Redis */, BGW_SOURCE_DATABASE /* the origin */ };
 
 const char *bgw_slot_state_text(enum bgw_slot_state s);
 const char *bgw_reason_text(enum bgw_state_reason r);

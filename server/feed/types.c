@@ -47,6 +47,8 @@ const char *bgw_reason_text(enum bgw_state_reason r)
         return "behind_client";
     case BGW_REASON_REREAD:
         return "reread";
+    case BGW_REASON_SHED:
+        return "shed";
     }
     bgw_assert_fail("a state reason", __FILE__, __LINE__);
 }

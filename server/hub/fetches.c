@@ -233,12 +233,13 @@ static void answer(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
         no_source(hub, c);
         break;
     case BGW_FETCH_UNAVAILABLE:
+    case BGW_FETCH_SHED:
         not_proven(hub, c);
         break;
     }
 }
 
-_Static_assert(BGW_M_FETCHES_UNAVAILABLE == BGW_M_FETCHES_VALUE + (int)BGW_FETCH_UNAVAILABLE,
+_Static_assert(BGW_M_FETCHES_SHED == BGW_M_FETCHES_VALUE + (int)BGW_FETCH_SHED,
                "the rows of bgw_fetches_total are in the order of the results");
 
 void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *fetched, struct bgw_now now)
@@ -248,7 +249,7 @@ void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *fetched, 
     hub_begin_event(hub);
     struct care *c = fetch_find(hub, f.id);
     if (c) {
-        BGW_ASSERT(f.result <= BGW_FETCH_UNAVAILABLE);
+        BGW_ASSERT(f.result <= BGW_FETCH_SHED);
         bgw_metric_add((enum bgw_metric)(BGW_M_FETCHES_VALUE + (int)f.result), 1);
         struct key *k = c->key;
         struct slot *s = c->slot;

@@ -11,8 +11,9 @@
 
 #include <stdlib.h>
 
-enum bgw_status bgw_reader_create(struct bgw_reader **out, const struct bgw_reader_config *config)
+enum bgw_status bgw_reader_create(struct bgw_reader **out, const struct bgw_reader_config *config, struct bgw_buf *error)
 {
+    (void)error;
     BGW_ASSERT(config->answer);
     struct bgw_reader *r = calloc(1, sizeof(*r));
     if (!r)

@@ -35,6 +35,8 @@ HEADERS = {
     "relay": "hub",
     "dialect": "shard",
     "policy": "config",
+    "flags": "config",
+    "sources": "read",
     "revocations": "access",
     "url_watch": "read",
     **dict.fromkeys(("audit", "health", "notify"), "ops"),
@@ -48,7 +50,7 @@ LIBRARIES = {
     r"llhttp": r"server/wire/http\w*\.[ch]$",
     r"openssl/": r"bench/(?:swarm|baseline)/|server/auth/|server/tls/|server/ops/admin_tls\.c$",
     r"cjson/|cJSON": r"server/config/",
-    r"hiredis/": r"server/read/redis_link\w*\.[ch]$|server/project/",
+    r"hiredis/": r"server/read/redis_link\w*\.[ch]$",
     r"libpq|postgresql/": r"server/read/origin_pg\w*\.[ch]$",
     r"curl/": r"server/read/http_client\w*\.[ch]$",
 }

@@ -486,7 +486,7 @@ TEST(on_the_readers_thread_it_goes_on_by_itself_until_the_stop)
     init(&r, web.url);
     r.config.arg = &r;
     r.config.refresh_ms = r.config.cooldown_ms = 20;
-    CHECK(bgw_reader_create(&reader, &config) == BGW_OK);
+    CHECK(bgw_reader_create(&reader, &config, NULL) == BGW_OK);
     struct bgw_buf error;
     bgw_buf_init(&error, 1000);
     CHECK(bgw_url_watch_create(&r.watch, bgw_reader_loop(reader), &r.config, &error) == BGW_OK);
