@@ -15,7 +15,7 @@ from .tokens import SECRET
 from .wait import until
 
 ADDRESS = "127.0.0.1:0"
-OURS = ("BGW_", "KAFKA_", "TOPIC_")
+OURS = ("BGW_", "KAFKA_", "TOPIC_", "REDIS", "LEDGER_", "LS_")
 
 
 def clean_env(**more):
