@@ -137,7 +137,7 @@ static enum bgw_reject read_outside(const struct bgw_feed *feed, const struct bg
 
 /* ---- the value ---- */
 
-static enum bgw_reject reject_of(enum bgw_status status)
+enum bgw_reject balance_reject_of(enum bgw_status status)
 {
     switch (status) {
     case BGW_OK:
@@ -204,19 +204,19 @@ static enum bgw_reject read_v(const struct bgw_record *record, const struct bgw_
         out->has_v = true;
     }
     if (status != BGW_OK || !member)
-        return reject_of(status);
+        return balance_reject_of(status);
     uint64_t v;
     status = bgw_json_u63(member, &v);
     if (status == BGW_OK && out->has_v && v != out->v)
         return BGW_REJECT_KEY_MISMATCH;
     out->v = v;
     out->has_v = true;
-    return reject_of(status);
+    return balance_reject_of(status);
 }
 
 static enum bgw_reject read_i64(const struct members *m, enum member member, int64_t *out)
 {
-    return has(m, member) ? reject_of(bgw_json_i64(&m->at[member], out)) : BGW_REJECT_NONE;
+    return has(m, member) ? balance_reject_of(bgw_json_i64(&m->at[member], out)) : BGW_REJECT_NONE;
 }
 
 /* Text or a number is kept as it is written; null is none. */
@@ -252,8 +252,8 @@ static enum bgw_reject read_amounts(const struct members *m, const char *record_
     return why != BGW_REJECT_NONE ? why : read_txn(m, record_bytes, value);
 }
 
-static enum bgw_reject make_blob(struct bgw_slice record_bytes, const struct balance_value *value,
-                                 struct bgw_decoded *out)
+enum bgw_reject balance_make_blob(struct bgw_slice record_bytes, const struct balance_value *value,
+                                  struct bgw_decoded *out)
 {
     out->value = bgw_blob_create(sizeof(*value) + record_bytes.len);
     if (!out->value)
@@ -271,7 +271,7 @@ static enum bgw_reject read_value(const struct bgw_feed *feed, const struct bgw_
     struct balance_value value;
     char storage[3][BGW_KEY_MAX];
     memset(&value, 0, sizeof(value)); /* padding too: equal records make equal blobs */
-    enum bgw_reject why = reject_of(bgw_json_parse(record->value, &root));
+    enum bgw_reject why = balance_reject_of(bgw_json_parse(record->value, &root));
     if (why != BGW_REJECT_NONE)
         return why;
     if (root.type != BGW_JSON_OBJECT)
@@ -289,7 +289,7 @@ static enum bgw_reject read_value(const struct bgw_feed *feed, const struct bgw_
     if (!out->name.part)
         out->name.part = feed->default_part;
     value.currency = out->name.part;
-    return make_blob(record->value, &value, out);
+    return balance_make_blob(record->value, &value, out);
 }
 
 enum bgw_reject balance_decode(const struct bgw_feed *feed, const struct bgw_record *record,

@@ -121,5 +121,7 @@ void bgw_feed_balance_init(struct bgw_feed *feed, struct bgw_slice default_tenan
         .encode_native = balance_encode_native,
         .encode_rest = balance_encode_rest,
         .raw = balance_raw,
+        .decode_body = balance_decode_body,
+        .decode_amounts = balance_decode_amounts,
     };
 }
