@@ -174,6 +174,7 @@ struct bgw_read_question { /* borrowed during the call */
     bool has_floor;           /* wait until the slot has it */
     struct bgw_version floor; /* epoch 0: any epoch, compare seq alone; another epoch than the slot's: BGW_READ_TOO_OLD at once */
     bool prove;               /* read on to a watermark fetched after this, at most barrier_wait_ms, then labelled DELAYED */
+    bool ask;                 /* the sources are asked, whatever is held here; without sources nothing */
     int64_t wait_ms;          /* at most, for all of it */
 };
 struct bgw_read_answer { /* borrowed during the call */
@@ -182,6 +183,7 @@ struct bgw_read_answer { /* borrowed during the call */
     enum bgw_state_reason reason;
     bgw_part part;
     bool watched;               /* the key was watched here already: nobody else was asked */
+    bool joined;                /* a fetch that somebody else had begun answered it */
     bool proved;                /* `prove` was asked and reached */
     enum bgw_source source;
     int64_t lag_ms;             /* age of the proof; below 0: never proved */

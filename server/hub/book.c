@@ -9,6 +9,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/hash.h"
+#include "bgw/metrics.h"
 #include "bgw/reserve.h"
 
 #include <stddef.h>
@@ -281,6 +282,7 @@ static void evict_key(struct book *b, struct key *k)
         if (s->value) {
             slot_set_value(b, k, s, NULL);
             s->flags |= SLOT_EVICTED;
+            bgw_metric_add(BGW_M_BOOK_EVICTED, 1);
         }
 }
 

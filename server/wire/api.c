@@ -8,6 +8,7 @@
 
 #include "cors.h"
 #include "native.h"
+#include "stats_page.h"
 
 #include "bgw/assert.h"
 
@@ -52,6 +53,30 @@ static int page_readyz(const struct bgw_api *api, const struct bgw_http_request 
     return bgw_health_readyz(body, &health, bgw_http_query_has(r->query, "verbose"));
 }
 
+static struct bgw_sources_view sources_of(const struct bgw_api *api)
+{
+    struct bgw_sources_view view = {.redis_memory_bytes = -1};
+    if (api->sources)
+        api->sources(api->sources_arg, &view);
+    return view;
+}
+
+static int page_shedding(const struct bgw_api *api, const struct bgw_http_request *r,
+                         struct bgw_buf *body, struct bgw_now now)
+{
+    const struct bgw_sources_view view = sources_of(api);
+    (void)r;
+    return stats_page_shedding(body, &view, now);
+}
+
+static int page_cache(const struct bgw_api *api, const struct bgw_http_request *r,
+                      struct bgw_buf *body, struct bgw_now now)
+{
+    const struct bgw_sources_view view = sources_of(api);
+    (void)r;
+    return stats_page_cache(body, &view, api->flags, now);
+}
+
 static int page_ws_info(const struct bgw_api *api, const struct bgw_http_request *r,
                         struct bgw_buf *body, struct bgw_now now)
 {
@@ -93,6 +118,10 @@ static const struct {
     {"/livez", page_livez, true},
     {"/readyz", page_readyz, true},
     {"/ws/info", page_ws_info, true},
+    {"/payments/load-shedding/stats", page_shedding, true},
+    {"/v1/stats/shedding", page_shedding, true},
+    {"/ledger/cache/stats", page_cache, true},
+    {"/v1/stats/cache", page_cache, true},
     {"/demo/token.json", page_demo_token, false},
 };
 

@@ -7,8 +7,10 @@
 #define BGW_WIRE_API_H
 
 #include "bgw/config.h"
+#include "bgw/flags.h"
 #include "bgw/health.h"
 #include "bgw/http.h"
+#include "bgw/sources.h"
 
 struct bgw_api { /* shard thread only; immutable after start, but for `origins` */
     const struct bgw_config *config;
@@ -17,6 +19,9 @@ struct bgw_api { /* shard thread only; immutable after start, but for `origins` 
     const char *demo_token;
     void (*health)(void *arg, struct bgw_health *out);
     void *health_arg;
+    const struct bgw_flags *flags; /* NULL: all on */
+    void (*sources)(void *arg, struct bgw_sources_view *out); /* any thread; NULL: there are none */
+    void *sources_arg;
 };
 
 #define BGW_REPLY_MAX (16u << 20) /* of one response: the largest static file, and its header */

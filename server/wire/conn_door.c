@@ -58,6 +58,13 @@ static enum bgw_refusal take_address(struct bgw_conn *c, const struct bgw_addr *
                : BGW_REFUSAL_ADDRESS_LIMIT;
 }
 
+enum bgw_refusal conn_door_shut(const struct bgw_conn *c)
+{
+    if (c->host->draining)
+        return BGW_REFUSAL_DRAINING;
+    return bgw_flag(c->host->api.flags, BGW_FLAG_PUSH) ? BGW_REFUSAL_NONE : BGW_REFUSAL_PUSH_OFF;
+}
+
 enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_request *r)
 {
     const struct bgw_policy *p = c->host->policy;

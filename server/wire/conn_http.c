@@ -110,6 +110,8 @@ static enum bgw_metric counter_of(enum bgw_refusal why)
         return BGW_M_HANDSHAKES_ADDRESS_LIMIT;
     case BGW_REFUSAL_DRAINING:
         return BGW_M_HANDSHAKES_DRAINING;
+    case BGW_REFUSAL_PUSH_OFF:
+        return BGW_M_HANDSHAKES_PUSH_OFF;
     case BGW_REFUSAL_KEY_UNAVAILABLE:
         return BGW_M_HANDSHAKES_TIMEOUT;
     case BGW_REFUSAL_INTERNAL:

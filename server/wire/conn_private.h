@@ -179,6 +179,8 @@ void conn_open_no_memory(struct bgw_conn *c, const struct bgw_dialect *dialect);
 void conn_open_bye(struct bgw_conn *c, const struct bgw_dialect *dialect, uint16_t code, int64_t retry_ms, const char *reason);
 
 /* ---- conn_door.c ---- */
+/* NONE, or why no new WebSocket or stream is taken here at the moment, whoever asks. */
+enum bgw_refusal conn_door_shut(const struct bgw_conn *c);
 /* What an upgrade, a stream or a negotiation costs before its token is looked at: the budget, and a place for its client's address.
  * Not to be asked twice: not while key_wait is set. */
 enum bgw_refusal conn_door_enter(struct bgw_conn *c, const struct bgw_http_request *r);

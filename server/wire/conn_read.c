@@ -162,6 +162,9 @@ static void count_result(const struct read_result *r, bool not_modified)
     case BGW_REFUSAL_READ_BUSY:
         counter = BGW_M_READS_BUSY;
         break;
+    case BGW_REFUSAL_SHED:
+        counter = BGW_M_READS_SHED;
+        break;
     default:
         break;
     }
@@ -236,17 +239,40 @@ static void finish(struct conn_reading *reading, enum bgw_auth_result token)
 
 /* ---- reading ---- */
 
+/* Of whatever was looked for; what is too stale to be told is none of it. */
+static void count_cache(const struct read_request *q, const struct bgw_read_answer *answer, enum bgw_refusal why)
+{
+    static const enum bgw_metric counters[] = {BGW_M_READ_CACHE_HIT, BGW_M_READ_CACHE_BYPASS, BGW_M_READ_CACHE_COALESCED,
+                                               BGW_M_READ_CACHE_MISS, BGW_M_READ_CACHE_STALE};
+    if (answer->result != BGW_READ_BUSY && !(why && answer->state == BGW_STATE_STALE))
+        bgw_metric_add(counters[read_reply_cache(q, answer)], 1);
+}
+
 /* The answer is the shard's only during this call. */
 static void take(struct reading_item *item, const struct bgw_read_answer *answer)
 {
     struct read_result *r = &item->result;
     item->read = NULL;
     r->answer = *answer;
-    r->why = read_reply_verdict(answer);
+    r->why = read_reply_verdict(answer, item->reading->conn->host->api.flags);
+    count_cache(&item->reading->request, answer, r->why);
     if (r->why)
         r->answer.value = NULL;
     else
         bgw_blob_acquire((struct bgw_blob *)(uintptr_t)answer->value);
+}
+
+static bool is_set(const char *text)
+{
+    return text && *text;
+}
+
+/* Somebody who may know it is to be asked, whatever is held here. */
+static bool asks_sources(const struct bgw_conn *c, const struct read_request *q)
+{
+    const struct bgw_config *config = c->host->api.config;
+    bool any = is_set(config->redis) || is_set(config->ledger_internal) || is_set(config->origin_pg);
+    return any && (q->prove || !bgw_flag(c->host->api.flags, BGW_FLAG_L1));
 }
 
 static void ask(struct bgw_conn *c, const struct read_request *q, struct reading_item *item)
@@ -261,6 +287,7 @@ static void ask(struct bgw_conn *c, const struct read_request *q, struct reading
         .has_floor = q->has_floor,
         .floor = q->floor,
         .prove = q->prove,
+        .ask = asks_sources(c, q),
         .wait_ms = q->has_floor ? FLOOR_WAIT_MS : WAIT_MS,
     };
     if (bgw_shard_read(c->host->native.shard, &question, item, conn_now(c), &item->read, &answer))

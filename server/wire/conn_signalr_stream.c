@@ -18,8 +18,9 @@
 
 static enum bgw_refusal check_entry(struct bgw_conn *c, const struct bgw_http_request *r)
 {
-    if (c->host->draining)
-        return BGW_REFUSAL_DRAINING;
+    enum bgw_refusal shut = conn_door_shut(c);
+    if (shut)
+        return shut;
     if (!bgw_cors_allowed(r, c->host->policy->origins))
         return BGW_REFUSAL_FORBIDDEN_ORIGIN;
     return c->busy->key_wait ? BGW_REFUSAL_NONE : conn_door_enter(c, r);

@@ -107,11 +107,11 @@ static enum bgw_refusal check_request(const struct bgw_conn *c, const struct bgw
     const struct bgw_feed *feed = &c->host->native.feeds[0];
     if (r->method != BGW_HTTP_GET && r->method != BGW_HTTP_HEAD)
         return BGW_REFUSAL_METHOD;
-    if (c->host->draining)
-        return BGW_REFUSAL_DRAINING;
-    if (!bgw_cors_allowed(r, c->host->policy->origins))
-        return BGW_REFUSAL_FORBIDDEN_ORIGIN;
-    enum bgw_refusal why = read_currency(r->query, feed, &a->currency);
+    enum bgw_refusal why = conn_door_shut(c);
+    if (!why && !bgw_cors_allowed(r, c->host->policy->origins))
+        why = BGW_REFUSAL_FORBIDDEN_ORIGIN;
+    if (!why)
+        why = read_currency(r->query, feed, &a->currency);
     if (!why)
         why = read_accounts(r->query, feed, a);
     if (!why)

@@ -21,7 +21,9 @@
 /* What the request asks for, its token and its id aside. */
 static enum bgw_refusal check(struct bgw_conn *c, const struct bgw_http_request *r, struct bgw_handshake *shake)
 {
-    enum bgw_refusal why = c->host->draining ? BGW_REFUSAL_DRAINING : bgw_handshake_check(r, c->host->policy->origins, shake);
+    enum bgw_refusal why = conn_door_shut(c);
+    if (!why)
+        why = bgw_handshake_check(r, c->host->policy->origins, shake);
     if (!why && !c->busy->key_wait) /* once, not each time that the key is asked for */
         why = conn_door_enter(c, r);
     return why;

@@ -16,12 +16,12 @@
 #define BODY_SIZE 640u      /* the largest body of one account is shorter */
 #define MANY_BYTES_MAX (READ_ACCOUNTS_MAX * 1024u)
 
-enum bgw_refusal read_reply_verdict(const struct bgw_read_answer *a)
+enum bgw_refusal read_reply_verdict(const struct bgw_read_answer *a, const struct bgw_flags *flags)
 {
     switch (a->result) {
     case BGW_READ_VALUE:
         BGW_ASSERT(a->value && a->version.epoch);
-        return BGW_REFUSAL_NONE;
+        return a->state == BGW_STATE_STALE && !bgw_flag(flags, BGW_FLAG_STALE) ? BGW_REFUSAL_SOURCE_UNAVAILABLE : BGW_REFUSAL_NONE;
     case BGW_READ_TIMEOUT:
         return BGW_REFUSAL_READ_TIMEOUT;
     case BGW_READ_BUSY:
@@ -35,7 +35,37 @@ enum bgw_refusal read_reply_verdict(const struct bgw_read_answer *a)
     }
     if (a->state == BGW_STATE_REMOVED || a->reason == BGW_REASON_NO_SUCH_KEY)
         return BGW_REFUSAL_NO_SUCH_ACCOUNT;
-    return BGW_REFUSAL_SOURCE_UNAVAILABLE;
+    return a->reason == BGW_REASON_SHED ? BGW_REFUSAL_SHED : BGW_REFUSAL_SOURCE_UNAVAILABLE;
+}
+
+enum read_cache read_reply_cache(const struct read_request *q, const struct bgw_read_answer *a)
+{
+    if (a->state == BGW_STATE_STALE)
+        return READ_CACHE_STALE;
+    if (q->prove && a->proved)
+        return READ_CACHE_BYPASS;
+    if (a->watched || (a->value && a->source == BGW_SOURCE_STREAM))
+        return READ_CACHE_HIT;
+    return a->joined ? READ_CACHE_COALESCED : READ_CACHE_MISS;
+}
+
+/* From the nearest to the farthest; of something that a source has said, and that was held here when it was asked for, the source is
+ * this gateway. */
+enum origin { FROM_STREAM, FROM_L1, FROM_CACHE, FROM_DATABASE };
+
+static enum origin origin_of(const struct bgw_read_answer *a)
+{
+    if (a->source == BGW_SOURCE_STREAM)
+        return FROM_STREAM;
+    if (a->watched)
+        return FROM_L1;
+    return a->source == BGW_SOURCE_CACHE ? FROM_CACHE : FROM_DATABASE;
+}
+
+static const char *origin_text(enum origin o)
+{
+    static const char *const texts[] = {"stream", "l1", "cache", "database"};
+    return texts[o];
 }
 
 /* ---- pieces ---- */
@@ -49,9 +79,8 @@ static void append_padded(struct bgw_buf *out, unsigned value, unsigned digits, 
     bgw_buf_append(out, bgw_slice_of(text, digits + 1));
 }
 
-/* "2026-11-21T16:05:09.123Z", between quotes. The calendar repeats itself every 400 years of 146,097 days; years are counted from March
- * on, so that the leap day is the last one. */
-static void append_time(struct bgw_buf *out, int64_t wall_ms)
+/* The calendar repeats itself every 400 years of 146,097 days; years are counted from March on, so that the leap day is the last one. */
+void read_reply_time(struct bgw_buf *out, int64_t wall_ms)
 {
     int64_t ms = wall_ms > 0 ? wall_ms : 0;
     int64_t days = ms / 86400000 + 719468; /* since 0000-03-01 */
@@ -107,7 +136,7 @@ static void append_balance(struct bgw_buf *out, const struct read_context *x, co
     x->feed->encode_rest(a->value, out);
     append_version(out, ",\"v\":\"", a->version, "\",\"asOf\":");
     if (a->lag_ms >= 0)
-        append_time(out, x->now.wall_ms - a->lag_ms);
+        read_reply_time(out, x->now.wall_ms - a->lag_ms);
     else
         bgw_buf_append_str(out, "null"); /* it was never proved: nobody knows */
     bgw_buf_append_str(out, ",\"state\":\"");
@@ -116,7 +145,9 @@ static void append_balance(struct bgw_buf *out, const struct read_context *x, co
         bgw_buf_append_str(out, "\",\"reason\":\"");
         bgw_buf_append_str(out, bgw_reason_text(a->reason));
     }
-    bgw_buf_append_str(out, "\",\"source\":\"stream\"");
+    bgw_buf_append_str(out, "\",\"source\":\"");
+    bgw_buf_append_str(out, origin_text(origin_of(a)));
+    bgw_buf_append_byte(out, '"');
 }
 
 /* ---- header lines ---- */
@@ -134,24 +165,47 @@ static void append_version_lines(struct bgw_buf *lines, struct bgw_version v)
     append_version(lines, "X-Balance-Version: ", v, "\r\n");
 }
 
-static const char *cache_status(const struct read_request *q, const struct bgw_read_answer *a)
+static void append_origin_lines(struct bgw_buf *lines, enum origin from, enum read_cache how)
 {
-    if (a->state == BGW_STATE_STALE)
-        return "X-Cache-Status: STALE\r\nWarning: 110 - \"Response is Stale\"\r\n";
-    return q->prove && a->proved ? "X-Cache-Status: BYPASS\r\n" : "X-Cache-Status: HIT\r\n";
+    static const char *const texts[] = {"HIT\r\n", "BYPASS\r\n", "COALESCED\r\n", "MISS\r\n",
+                                        "STALE\r\nWarning: 110 - \"Response is Stale\"\r\n"};
+    bgw_buf_append_str(lines, "X-Balance-Source: ");
+    bgw_buf_append_str(lines, origin_text(from));
+    bgw_buf_append_str(lines, "\r\nX-Cache-Status: ");
+    bgw_buf_append_str(lines, texts[how]);
 }
 
 /* To be kept by who asked alone, and asked about each time: the tag makes the question cheap. */
 static void append_value_lines(struct bgw_buf *lines, const struct read_context *x, const struct bgw_read_answer *a)
 {
     append_version_lines(lines, a->version);
-    bgw_buf_append_str(lines, "X-Balance-Source: stream\r\nCache-Control: private, no-cache\r\nVary: Authorization\r\n");
-    bgw_buf_append_str(lines, cache_status(x->request, a));
+    bgw_buf_append_str(lines, "Cache-Control: private, no-cache\r\nVary: Authorization\r\n");
+    append_origin_lines(lines, origin_of(a), read_reply_cache(x->request, a));
     if (a->lag_ms < 0)
         return;
     bgw_buf_append_str(lines, "Age: ");
     bgw_buf_append_u64(lines, (uint64_t)a->lag_ms / 1000);
     bgw_buf_append_str(lines, "\r\n");
+}
+
+/* Of several: the farthest source, and the worst news. Nothing where no account has a value. */
+static void append_worst_lines(struct bgw_buf *lines, const struct read_context *x, const struct read_result *const *results,
+                               size_t count)
+{
+    enum origin from = FROM_STREAM;
+    enum read_cache how = READ_CACHE_HIT;
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        if (results[i]->why)
+            continue;
+        enum origin o = origin_of(&results[i]->answer);
+        enum read_cache h = read_reply_cache(x->request, &results[i]->answer);
+        from = o > from ? o : from;
+        how = h > how ? h : how;
+        any = true;
+    }
+    if (any)
+        append_origin_lines(lines, from, how);
 }
 
 static const char *end_lines(struct bgw_buf *lines)
@@ -166,7 +220,7 @@ static const char *end_lines(struct bgw_buf *lines)
 static void reply(struct bgw_buf *out, const struct read_context *x, int status, const struct bgw_buf *body, struct bgw_buf *lines)
 {
     struct bgw_http_reply r = {.status = status,
-                               .content_type = body ? "application/json" : NULL,
+                               .content_type = !body ? NULL : status == 200 ? "application/json" : "text/plain",
                                .headers = end_lines(lines),
                                .head_only = x->request->http->method == BGW_HTTP_HEAD,
                                .close = x->last};
@@ -230,7 +284,8 @@ void read_reply_many(struct bgw_buf *out, const struct read_context *x, const st
 {
     struct bgw_buf body, lines;
     begin_lines(&lines, x);
-    bgw_buf_append_str(&lines, "Cache-Control: no-store\r\nVary: Authorization\r\nX-Balance-Source: stream\r\n");
+    bgw_buf_append_str(&lines, "Cache-Control: no-store\r\nVary: Authorization\r\n");
+    append_worst_lines(&lines, x, results, count);
     bgw_buf_init(&body, MANY_BYTES_MAX);
     (void)bgw_buf_reserve(&body, count * 256);
     bgw_buf_append_str(&body, "{\"balances\":[");
@@ -245,7 +300,7 @@ void read_reply_many(struct bgw_buf *out, const struct read_context *x, const st
         bgw_buf_append_byte(&body, '}');
     }
     bgw_buf_append_str(&body, "],\"asOf\":");
-    append_time(&body, x->now.wall_ms);
+    read_reply_time(&body, x->now.wall_ms);
     bgw_buf_append_byte(&body, '}');
     reply(out, x, 200, &body, &lines);
     bgw_buf_deinit(&body);
@@ -264,8 +319,25 @@ static void problem(struct bgw_buf *out, const struct read_context *x, struct bg
     bgw_buf_deinit(lines);
 }
 
+/* As the estate's clients know it: one sentence of text. */
+static void reply_shed(struct bgw_buf *out, const struct read_context *x)
+{
+    struct bgw_buf body, lines;
+    bgw_buf_init(&body, BODY_SIZE);
+    bgw_buf_append_str(&body, bgw_refusal_sentence(BGW_REFUSAL_SHED));
+    begin_lines(&lines, x);
+    bgw_buf_append_str(&lines, "Retry-After: 1\r\nCache-Control: no-store\r\n");
+    reply(out, x, bgw_refusal_status(BGW_REFUSAL_SHED), &body, &lines);
+    bgw_buf_deinit(&body);
+    bgw_buf_deinit(&lines);
+}
+
 void read_reply_problem(struct bgw_buf *out, const struct read_context *x, enum bgw_refusal why, const struct read_result *r)
 {
+    if (why == BGW_REFUSAL_SHED) {
+        reply_shed(out, x);
+        return;
+    }
     struct bgw_buf lines, members;
     struct bgw_http_problem p = {.status = bgw_refusal_status(why), .code = bgw_refusal_code(why), .detail = bgw_refusal_sentence(why)};
     begin_lines(&lines, x);

@@ -36,7 +36,7 @@ HEADERS = {
     "dialect": "shard",
     "policy": "config",
     "flags": "config",
-    "sources": "read",
+    "sources": "hub",
     "revocations": "access",
     "url_watch": "read",
     **dict.fromkeys(("audit", "health", "notify"), "ops"),

@@ -93,9 +93,9 @@ TEST(body_and_headers_are_exactly_these)
                         "Vary: Origin\r\n"
                         "ETag: \"k3f9.120\"\r\n"
                         "X-Balance-Version: k3f9.120\r\n"
-                        "X-Balance-Source: stream\r\n"
                         "Cache-Control: private, no-cache\r\n"
                         "Vary: Authorization\r\n"
+                        "X-Balance-Source: stream\r\n"
                         "X-Cache-Status: HIT\r\n"
                         "Age: 1\r\n"
                         "\r\n"
@@ -185,6 +185,65 @@ TEST(bypass_is_said_of_what_was_asked_for_and_proved)
     CHECK(strstr(one(), "X-Cache-Status: HIT\r\n"));
 }
 
+/* What stands between two texts. */
+static const char *said(const char *text, const char *before, const char *behind)
+{
+    static char found[64];
+    const char *at = strstr(text, before);
+    CHECK(at != NULL);
+    at += strlen(before);
+    const char *end = strstr(at, behind);
+    CHECK(end != NULL && end - at < (int)sizeof(found));
+    snprintf(found, sizeof(found), "%.*s", (int)(end - at), at);
+    return found;
+}
+
+#define SOURCE_LINE(text) said(text, "\r\nX-Balance-Source: ", "\r\n")
+#define SOURCE_MEMBER(text) said(text, ",\"source\":\"", "\"")
+#define CACHE_LINE(text) said(text, "\r\nX-Cache-Status: ", "\r\n")
+
+TEST(source_is_where_the_value_was_when_it_was_asked_for)
+{
+    static const struct {
+        enum bgw_source source;
+        bool watched, joined;
+        const char *from, *how;
+    } rows[] = {
+        {BGW_SOURCE_STREAM, false, false, "stream", "HIT"},       {BGW_SOURCE_STREAM, true, false, "stream", "HIT"},
+        {BGW_SOURCE_CACHE, false, false, "cache", "MISS"},        {BGW_SOURCE_CACHE, false, true, "cache", "COALESCED"},
+        {BGW_SOURCE_CACHE, true, false, "l1", "HIT"},             {BGW_SOURCE_DATABASE, false, false, "database", "MISS"},
+        {BGW_SOURCE_DATABASE, false, true, "database", "COALESCED"}, {BGW_SOURCE_DATABASE, true, false, "l1", "HIT"},
+    };
+    ask(TARGET, "", "GET");
+    know(PLAIN);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        result.answer.source = rows[i].source;
+        result.answer.watched = rows[i].watched;
+        result.answer.joined = rows[i].joined;
+        const char *text = one();
+        CHECK_EQ_STR(SOURCE_LINE(text), rows[i].from);
+        CHECK_EQ_STR(SOURCE_MEMBER(text), rows[i].from);
+        CHECK_EQ_STR(CACHE_LINE(text), rows[i].how);
+        CHECK(!strstr(text, "Warning"));
+    }
+    result.answer.state = BGW_STATE_STALE; /* the same value, when every source is down */
+    const char *text = one();
+    CHECK_EQ_STR(SOURCE_LINE(text), "l1");
+    CHECK_EQ_STR(CACHE_LINE(text), "STALE");
+    CHECK(strstr(text, "\r\nWarning: 110 - ") && strstr(text, "\r\nAge: 1\r\n"));
+}
+
+TEST(bypass_that_asked_a_source_names_it)
+{
+    ask(TARGET, "Cache-Control: no-cache\r\n", "GET");
+    know(PLAIN);
+    result.answer.proved = true;
+    result.answer.source = BGW_SOURCE_DATABASE;
+    const char *text = one();
+    CHECK_EQ_STR(CACHE_LINE(text), "BYPASS");
+    CHECK_EQ_STR(SOURCE_LINE(text), "database");
+}
+
 TEST(known_tag_is_304_with_the_same_headers_and_head_has_no_body)
 {
     ask(TARGET, "If-None-Match: \"k3f9.120\"\r\n", "GET");
@@ -194,9 +253,9 @@ TEST(known_tag_is_304_with_the_same_headers_and_head_has_no_body)
                         "Vary: Origin\r\n"
                         "ETag: \"k3f9.120\"\r\n"
                         "X-Balance-Version: k3f9.120\r\n"
-                        "X-Balance-Source: stream\r\n"
                         "Cache-Control: private, no-cache\r\n"
                         "Vary: Authorization\r\n"
+                        "X-Balance-Source: stream\r\n"
                         "X-Cache-Status: HIT\r\n"
                         "Age: 1\r\n"
                         "\r\n");
@@ -234,6 +293,49 @@ TEST(refusals_say_whom_they_concern_and_when_to_come_back)
     CHECK(strstr(text, ",\"v\":\"k3f9.120\"}\n") && !strstr(text, "9007199254740993"));
 }
 
+TEST(shed_read_is_one_sentence_of_text_and_an_entry_of_several)
+{
+    ask(TARGET, "Origin: https://app.example.com\r\n", "GET");
+    const char *text = problem(BGW_REFUSAL_SHED, true);
+    CHECK(strstr(text, "HTTP/1.1 503 Service Unavailable\r\n") == text);
+    CHECK(strstr(text, "\r\nRetry-After: 1\r\n") && strstr(text, "\r\nContent-Type: text/plain\r\n"));
+    CHECK(strstr(text, "\r\nAccess-Control-Allow-Origin: https://app.example.com\r\n") && !strstr(text, "Connection: close"));
+    CHECK_EQ_STR(strstr(text, "\r\n\r\n"), "\r\n\r\nService temporarily unavailable - please retry");
+    ask(TARGET, "", "HEAD");
+    text = problem(BGW_REFUSAL_SHED, true);
+    CHECK(strstr(text, "\r\nContent-Length: 46\r\n"));
+    CHECK_EQ_STR(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+    ask("/v1/balances?account=A", "", "GET");
+    result.why = BGW_REFUSAL_SHED;
+    const struct read_result *const all[] = {&result};
+    bgw_buf_deinit(&out);
+    bgw_buf_init(&out, 1 << 20);
+    read_reply_many(&out, &x, all, 1);
+    text = sent();
+    CHECK(strstr(text, "HTTP/1.1 200 OK\r\n") == text && strstr(text, ",\"status\":503,\"code\":\"shed\",\"detail\":"));
+    CHECK(!strstr(text, "X-Balance-Source") && !strstr(text, "X-Cache-Status")); /* there is no value */
+}
+
+TEST(of_several_the_farthest_source_and_the_worst_news_stand_above)
+{
+    struct read_result far, stale, none = {.why = BGW_REFUSAL_NO_SUCH_ACCOUNT, .answer.source = BGW_SOURCE_DATABASE};
+    ask("/v1/balances?account=A", "", "GET");
+    know(PLAIN);
+    far = stale = result;
+    far.answer.source = BGW_SOURCE_CACHE;
+    stale.answer.state = BGW_STATE_STALE;
+    const struct read_result *const all[] = {&result, &far, &none, &stale};
+    for (size_t count = 1; count <= 4; count++) {
+        bgw_buf_deinit(&out);
+        bgw_buf_init(&out, 1 << 20);
+        read_reply_many(&out, &x, all, count);
+        const char *text = sent();
+        CHECK_EQ_STR(SOURCE_LINE(text), count == 1 ? "stream" : "cache");
+        CHECK_EQ_STR(CACHE_LINE(text), count == 1 ? "HIT" : count < 4 ? "MISS" : "STALE");
+        CHECK((count == 4) == (strstr(text, "\r\nWarning: 110 - ") != NULL));
+    }
+}
+
 TEST(several_stand_in_their_order_each_with_its_status)
 {
     struct read_result none = {.why = BGW_REFUSAL_NO_SUCH_ACCOUNT}, bad = {.why = BGW_REFUSAL_BAD_ID};
@@ -260,7 +362,7 @@ TEST(several_stand_in_their_order_each_with_its_status)
 static enum bgw_refusal verdict(enum bgw_read_result r, enum bgw_slot_state state, enum bgw_state_reason reason)
 {
     const struct bgw_read_answer a = {.result = r, .state = state, .reason = reason};
-    return read_reply_verdict(&a);
+    return read_reply_verdict(&a, NULL);
 }
 
 TEST(what_is_not_known_is_404_only_if_somebody_said_so)
@@ -276,7 +378,29 @@ TEST(what_is_not_known_is_404_only_if_somebody_said_so)
     ask(TARGET, "", "GET");
     know(PLAIN);
     result.answer.result = BGW_READ_TOO_OLD;
-    CHECK(read_reply_verdict(&result.answer) == BGW_REFUSAL_NOT_THERE_YET);
+    CHECK(read_reply_verdict(&result.answer, NULL) == BGW_REFUSAL_NOT_THERE_YET);
     result.answer.result = BGW_READ_VALUE;
-    CHECK(read_reply_verdict(&result.answer) == BGW_REFUSAL_NONE);
+    CHECK(read_reply_verdict(&result.answer, NULL) == BGW_REFUSAL_NONE);
+}
+
+TEST(shed_and_stale_are_refused_only_where_there_is_nothing_better)
+{
+    struct bgw_flags flags;
+    struct bgw_buf error;
+    CHECK(verdict(BGW_READ_UNKNOWN, BGW_STATE_UNKNOWN, BGW_REASON_SHED) == BGW_REFUSAL_SHED);
+    CHECK(verdict(BGW_READ_TOO_OLD, BGW_STATE_UNKNOWN, BGW_REASON_SHED) == BGW_REFUSAL_SHED);
+    ask(TARGET, "", "GET");
+    know(PLAIN);
+    result.answer.state = BGW_STATE_DELAYED;
+    result.answer.reason = BGW_REASON_SHED;
+    CHECK(read_reply_verdict(&result.answer, NULL) == BGW_REFUSAL_NONE); /* a hit is never shed */
+    bgw_buf_init(&error, 256);
+    CHECK(bgw_flags_parse(&flags, "all", &error) == BGW_OK);
+    result.answer.state = BGW_STATE_STALE;
+    CHECK(read_reply_verdict(&result.answer, &flags) == BGW_REFUSAL_NONE);
+    bgw_flag_set(&flags, BGW_FLAG_STALE, false);
+    CHECK(read_reply_verdict(&result.answer, &flags) == BGW_REFUSAL_SOURCE_UNAVAILABLE);
+    result.answer.state = BGW_STATE_DELAYED;
+    CHECK(read_reply_verdict(&result.answer, &flags) == BGW_REFUSAL_NONE);
+    bgw_buf_deinit(&error);
 }
