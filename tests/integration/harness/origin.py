@@ -15,15 +15,15 @@ REASONS = {200: "OK", 404: "Not Found", 500: "Internal Server Error", 503: "Serv
 
 class Origin:
     """set() and remove() say what it knows; `delay` in seconds, `failing` a status, "cut" or "garbage", and hold() are
-    switched while it runs. `every` answers for what nothing was set: a function (account, currency) -> members or None."""
+    switched while it runs. `every` answers for what nothing was set: a function (account, currency) -> members or None.
+    `accounts`: the list of all that it knows; None: it has no such page."""
 
     def __init__(self, every=None):
-        self.every, self.values = every, {}
+        self.every, self.values, self.accounts = every, {}, None
         self.delay, self.failing = 0.0, None
         self.counts, self.asked = collections.Counter(), []
-        self.most_at_a_time = self.at_a_time = 0
         self.changed = threading.Condition()
-        self.held, self.waiting = set(), 0
+        self.held = set()
         self.port, self.listener, self.connections = 0, None, set()
         self.start()
 
@@ -109,33 +109,35 @@ class Origin:
     def answer(self, c, target):
         """False: the connection ends."""
         path, _, query = target.partition("?")
-        asked = dict(urllib.parse.parse_qsl(query))
-        account, currency = asked.get("accountId", ""), asked.get("currency", "NGN")
         with self.changed:
             self.counts[path] += 1
-            self.asked.append((time.monotonic(), account))
-            self.at_a_time += 1
-            self.most_at_a_time = max(self.most_at_a_time, self.at_a_time)
-            members = self.values.get((account, currency)) or (self.every and self.every(account, currency))
             failing, delay = self.failing, self.delay
-            self.changed.notify_all()
-            self.changed.wait_for(lambda: account not in self.held)
+        if path == "/_internal/balance":
+            asked = dict(urllib.parse.parse_qsl(query))
+            members = self.look_up(asked["accountId"], asked["currency"])
+        else:
+            members = self.accounts if path == "/_internal/accounts" else None
         if delay:
             time.sleep(delay)
-        with self.changed:
-            self.at_a_time -= 1
         if failing == "cut":
             return False
-        if path != "/_internal/balance" or members is None:
-            status, body = 404, b"{}"
-        else:
-            status, body = 200, json.dumps(members).encode()
+        status, body = (404, b"{}") if members is None else (200, json.dumps(members).encode())
         if failing == "garbage":
-            body = b'{"minor":0'
+            status, body = 200, b'{"minor":0'
         elif failing:
             status, body = failing, b"out of order"
-        c.sendall(f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        c.sendall(f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\n"
+                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         return True
+
+    def look_up(self, account, currency):
+        with self.changed:
+            self.asked.append((time.monotonic(), account))
+            members = self.values.get((account, currency)) or (self.every and self.every(account, currency))
+            members = members and dict(members)
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: account not in self.held)
+        return members or None
 
     def __enter__(self):
         return self

@@ -3,6 +3,7 @@
 on the same port; and a client of it: plain RESP over a socket."""
 
 import contextlib
+import pathlib
 import signal
 import socket
 import ssl
@@ -174,5 +175,44 @@ class Redis:
 
     def __exit__(self, *unused):
         self.kill9()
+        self.log.close()
+        self.dir.cleanup()
+
+
+class Sentinel:
+    """One sentinel that watches a master and its replicas, and makes another the master when it is gone."""
+
+    def __init__(self, master, name="balances"):
+        self.name, self.port = name, free_port()
+        self.dir = tempfile.TemporaryDirectory(prefix="sentinel-it-")
+        config = pathlib.Path(self.dir.name, "sentinel.conf")
+        config.write_text(f"""bind 127.0.0.1\nport {self.port}\ndir {self.dir.name}\nsentinel monitor {name} 127.0.0.1 {master.port} 1
+sentinel down-after-milliseconds {name} 400\nsentinel failover-timeout {name} 2000\n""")
+        self.log = open(f"{self.dir.name}/log", "ab")
+        self.proc = subprocess.Popen([master.server, str(config), "--sentinel"], stdout=self.log, stderr=self.log)
+        until(lambda: self.call("PING"), 20, "the sentinel to answer")
+        until(lambda: b"slaves=1" in self.call("INFO", "sentinel"), 20, "the sentinel to see the replica")
+
+    def call(self, *words):
+        try:
+            with contextlib.closing(Resp(self.port)) as connection:
+                return connection.call(*words)
+        except OSError:
+            return None
+
+    def master(self):
+        """The port of the one there is."""
+        return int(self.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)[1])
+
+    @property
+    def url(self):
+        return f"redis+sentinel://127.0.0.1:{self.port}/{self.name}/0"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.proc.kill()
+        self.proc.wait()
         self.log.close()
         self.dir.cleanup()
