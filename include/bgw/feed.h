@@ -67,6 +67,8 @@ struct bgw_feed {
     /* The members of a REST body that the value speaks of, from `"currency":` on, without braces; amounts as numbers. */
     void (*encode_rest)(const struct bgw_blob *value, struct bgw_buf *out);
     struct bgw_slice (*raw)(const struct bgw_blob *value); /* the record's own bytes */
+    /* The same amounts, whoever says so and when. NULL: never known. */
+    bool (*same)(const struct bgw_blob *a, const struct bgw_blob *b);
     /* Makes a value from an origin's or a cache's body for this very slot (part set): whatever in it names another account, tenant or
      * part is a reject (KEY_MISMATCH). The value's raw bytes are those of a record that says the same. */
     enum bgw_reject (*decode_body)(const struct bgw_feed *feed, const struct bgw_slot_name *name, struct bgw_slice body,

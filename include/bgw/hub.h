@@ -19,6 +19,7 @@ enum bgw_hub_command_kind {
     BGW_HUB_WATCH,
     BGW_HUB_UNWATCH,
     BGW_HUB_BARRIER,
+    BGW_HUB_ASK, /* after a WATCH of the slot: its source is asked, or the fetch that runs is joined; answered whatever comes of it */
 };
 struct bgw_hub_command {
     uint8_t kind;
@@ -26,7 +27,7 @@ struct bgw_hub_command {
     bool refresh; /* BARRIER: look at the topic's metadata first (a client showed an unknown epoch)
                    */
     uint64_t group;            /* WATCH/UNWATCH: the shard's reference for (feed, tenant, key) */
-    uint64_t ticket;           /* BARRIER: rising within a shard */
+    uint64_t ticket;           /* BARRIER: rising within a shard; ASK: 32 bits, comes back in the relay entry that answers */
     struct bgw_slot_name name; /* WATCH: part = the slot wanted; 0 = the feed's default part and all
                                   that are known */
 };
@@ -37,6 +38,7 @@ struct bgw_fetch {
     struct bgw_slot_name name;
     uint64_t generation;
     struct bgw_version floor; /* least version that is of use; seq 0: any */
+    bool known;               /* the stream has named it: no filter may deny it */
 };
 enum bgw_fetch_result {
     BGW_FETCH_VALUE,
@@ -110,7 +112,9 @@ void bgw_hub_on_gap(struct bgw_hub *hub, uint8_t feed, int32_t partition, struct
 
 void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_slot_name *name,
                            bool any_tenant, bool has_v, uint64_t v, struct bgw_now now);
-/* Invalidations can be heard no more, or again: then whatever is watched is asked for again, at revalidate_per_s. */
+/* Invalidations can be heard no more, or again. Down: values that came from a source are delayed unless they were read just now.
+ * Up, also without a down before it: they are suspect until they were read again, and whatever is watched is, at
+ * revalidate_per_s. Never called: there is no channel, the stream alone vouches for them. */
 void bgw_hub_on_channel(struct bgw_hub *hub, bool up, struct bgw_now now);
 /* There are sources to ask beside the stream; before the first event. Without: nothing is swept or proved by asking. */
 void bgw_hub_set_sources(struct bgw_hub *hub, bool any);

@@ -19,6 +19,10 @@ struct bgw_relay_entry {
     uint8_t state;  /* enum bgw_slot_state */
     uint8_t reason; /* enum bgw_state_reason */
     uint8_t source; /* enum bgw_source: of the value */
+    uint8_t failed; /* enum bgw_state_reason: why the last fetch of it brought nothing; NONE: none has failed */
+    bool fetched;   /* a source was asked for what this says */
+    bool joined;    /* and it was asked for somebody else */
+    uint32_t asked; /* ticket of the newest ASK that is answered; 0: none was */
     bool answered; /* the hub has said what it can: value, unknown or removed; else a fetch is under
                       way */
     bool restamped;   /* new epoch, same value: nothing was lost and nothing is news */

@@ -183,7 +183,8 @@ struct bgw_read_answer { /* borrowed during the call */
     enum bgw_state_reason reason;
     bgw_part part;
     bool watched;               /* the key was watched here already: nobody else was asked */
-    bool joined;                /* a fetch that somebody else had begun answered it */
+    bool fetched;               /* a source was asked while it waited */
+    bool joined;                /* and it was asked for somebody else: a fetch that ran already answered it */
     bool proved;                /* `prove` was asked and reached */
     enum bgw_source source;
     int64_t lag_ms;             /* age of the proof; below 0: never proved */

@@ -50,6 +50,12 @@ struct bgw_slice balance_raw(const struct bgw_blob *value)
     return bgw_slice_of(value->data + head, value->len - head);
 }
 
+static bool balance_same(const struct bgw_blob *a, const struct bgw_blob *b)
+{
+    struct balance_value x = header_of(a), y = header_of(b);
+    return x.minor == y.minor && x.pending_minor == y.pending_minor && x.currency == y.currency;
+}
+
 static void put_amount(struct bgw_buf *out, const char *lead, int64_t amount)
 {
     bgw_buf_append_str(out, lead);
@@ -121,6 +127,7 @@ void bgw_feed_balance_init(struct bgw_feed *feed, struct bgw_slice default_tenan
         .encode_native = balance_encode_native,
         .encode_rest = balance_encode_rest,
         .raw = balance_raw,
+        .same = balance_same,
         .decode_body = balance_decode_body,
         .decode_amounts = balance_decode_amounts,
     };

@@ -15,6 +15,7 @@
 
 static void on_retry(struct bgw_timer *timer, int64_t now_ms);
 static void on_reread(struct bgw_timer *timer, int64_t now_ms);
+static void on_aging(struct bgw_timer *timer, int64_t now_ms);
 
 struct care *care_of(struct bgw_hub *hub, struct key *k, struct slot *s)
 {
@@ -28,6 +29,8 @@ struct care *care_of(struct bgw_hub *hub, struct key *k, struct slot *s)
     bgw_list_init(&c->in_stream);
     bgw_timer_init(&c->retry, on_retry);
     bgw_timer_init(&c->reread, on_reread);
+    bgw_list_init(&c->in_round);
+    bgw_timer_init(&c->aging, on_aging);
     c->hub = hub;
     c->key = k;
     c->slot = s;
@@ -46,6 +49,7 @@ void care_attach(struct bgw_hub *hub, struct care *c)
         bgw_list_remove(&c->in_stream);
     if (!c->key->watches)
         return;
+    round_join(hub, c);
     bool known = p >= 0 && (size_t)p < st->partition_count;
     bgw_list_push_back(known ? &st->partitions[p].watched : &st->loose, &c->in_stream);
 }
@@ -55,8 +59,9 @@ void care_drop_if_idle(struct bgw_hub *hub, struct slot *s)
     struct care *c = s->care;
     if (!c || c->key->watches || c->fetch_id || c->has_floor)
         return;
-    BGW_ASSERT(!bgw_list_linked(&c->in_stream));
+    BGW_ASSERT(!bgw_list_linked(&c->in_stream) && !bgw_list_linked(&c->in_round));
     bgw_wheel_cancel(&hub->wheel, &c->retry);
+    bgw_wheel_cancel(&hub->wheel, &c->aging);
     bgw_wheel_cancel(&hub->wheel, &c->reread);
     s->care = NULL;
     bgw_pool_give(&hub->care_pool, c);
@@ -69,11 +74,15 @@ void fetches_stop_watching(struct bgw_hub *hub, struct slot *s)
         return;
     if (bgw_list_linked(&c->in_stream))
         bgw_list_remove(&c->in_stream);
+    if (bgw_list_linked(&c->in_round))
+        bgw_list_remove(&c->in_round);
+    bgw_wheel_cancel(&hub->wheel, &c->aging);
     if ((bgw_timer_armed(&c->reread) || c->again) && s->value && s->trouble < TROUBLE_INVALIDATED)
         s->trouble = TROUBLE_INVALIDATED; /* the second read is owed to the next watcher */
     bgw_wheel_cancel(&hub->wheel, &c->retry);
     bgw_wheel_cancel(&hub->wheel, &c->reread);
-    c->again = false;
+    c->again = c->doubted = false;
+    c->failed = BGW_REASON_NONE;
     c->backoff_ms = 0;
     care_drop_if_idle(hub, s);
 }
@@ -109,12 +118,13 @@ bool care_needs_fetch(const struct care *c)
 
 void fetch_retry_later(struct bgw_hub *hub, struct care *c)
 {
+    if (!care_needs_fetch(c))
+        return;
     int64_t pace = c->backoff_ms ? (int64_t)c->backoff_ms * 2 : hub->config.retry_min_ms;
     if (pace > hub->config.retry_max_ms)
         pace = hub->config.retry_max_ms;
     c->backoff_ms = (uint32_t)pace;
-    if (care_needs_fetch(c))
-        arm_retry(hub, c, pace);
+    arm_retry(hub, c, pace);
 }
 
 static uint64_t fetch_hash(uint64_t id)
@@ -132,6 +142,15 @@ struct care *fetch_find(struct bgw_hub *hub, uint64_t id)
     return bgw_map_find(&hub->in_flight, fetch_hash(id), fetch_eq, &id);
 }
 
+/* Of any part: filters know keys. */
+static bool stream_has_named(const struct key *k)
+{
+    for (const struct slot *s = k->slot_count ? &k->first : NULL; s; s = s->next)
+        if (s->order || (s->flags & (SLOT_MODES | SLOT_REMOVED)) || (s->value && slot_source(s) == BGW_SOURCE_STREAM))
+            return true;
+    return false;
+}
+
 static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fetch *f)
 {
     const struct key *k = c->key;
@@ -144,6 +163,7 @@ static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fet
                  .part = c->slot->part},
         .generation = c->generation,
         .floor = {.epoch = slot_version(hub, k, c->slot).epoch},
+        .known = stream_has_named(k),
     };
     memcpy(f->name.tenant, tenant.data, tenant.len);
     memcpy(f->name.key, k->text, k->key_len);
@@ -161,7 +181,7 @@ void fetch_forget(struct bgw_hub *hub, struct care *c)
 }
 
 /* The answer may come before this returns, and with it the end of `c`, if nobody watches. */
-void fetch_start(struct bgw_hub *hub, struct care *c)
+void fetch_begin(struct bgw_hub *hub, struct care *c, enum purpose purpose)
 {
     struct bgw_fetch f;
     BGW_ASSERT(c->key->watches);
@@ -170,6 +190,8 @@ void fetch_start(struct bgw_hub *hub, struct care *c)
     bgw_wheel_cancel(&hub->wheel, &c->retry);
     c->fetch_id = ++hub->fetch_seq;
     c->fetch_generation = c->generation;
+    c->fetch_ms = hub->now.mono_ms;
+    c->purpose = (uint8_t)purpose;
     c->record_ms = INT64_MIN;
     if (bgw_map_insert(&hub->in_flight, fetch_hash(c->fetch_id), c) != BGW_OK) {
         c->fetch_id = 0;
@@ -182,6 +204,16 @@ void fetch_start(struct bgw_hub *hub, struct care *c)
         return;
     fetch_forget(hub, c);
     arm_retry(hub, c, hub->config.retry_min_ms);
+}
+
+void fetch_start(struct bgw_hub *hub, struct care *c)
+{
+    fetch_begin(hub, c, FETCH_NEEDED);
+}
+
+bool fetch_idle(const struct care *c)
+{
+    return !c->fetch_id && !bgw_timer_armed(&c->retry) && !bgw_timer_armed(&c->reread);
 }
 
 void fetch_if_needed(struct bgw_hub *hub, struct care *c)
@@ -206,7 +238,14 @@ static void on_reread(struct bgw_timer *timer, int64_t now_ms)
     if (!c->key->watches)
         return;
     c->again = c->fetch_id != 0;
-    fetch_start(c->hub, c);
+    fetch_begin(c->hub, c, c->doubted ? (enum purpose)c->doubt : FETCH_NEEDED);
+}
+
+static void on_aging(struct bgw_timer *timer, int64_t now_ms)
+{
+    struct care *c = BGW_CONTAINER(timer, struct care, aging);
+    (void)now_ms;
+    tell_state(c->hub, c);
 }
 
 void slot_trouble(struct bgw_hub *hub, struct key *k, struct slot *s, enum trouble t)
@@ -216,6 +255,7 @@ void slot_trouble(struct bgw_hub *hub, struct key *k, struct slot *s, enum troub
     if (!s->care)
         return;
     s->care->generation++;
+    s->care->doubted = false;
     if (!k->watches)
         return; /* it is read again when somebody watches */
     tell_state(hub, s->care);

@@ -28,12 +28,15 @@ enum slot_flag {
     SLOT_EVICTED = 1 << 7,     /* the value was given up, its version kept */
     SLOT_RESTAMPED = 1 << 8,   /* of an older epoch: any record replaces it */
     SLOT_WANTED = 1 << 9,      /* named by a watch */
+    SLOT_SOURCE = 3 << 10,     /* enum bgw_source of the value */
 };
+#define SLOT_SOURCE_SHIFT 10
 #define SLOT_MODES (SLOT_MODE_V | SLOT_MODE_OFFSET)
 
 /* why a value cannot be called current, from harmless to grave */
 enum trouble {
     TROUBLE_NONE,
+    TROUBLE_SUSPECT,     /* it came from a source, and invalidations could not be heard since */
     TROUBLE_INVALIDATED, /* somebody said that it changed */
     TROUBLE_READ_NEWER,  /* a record came that is not later than the read that is held */
     TROUBLE_EPOCH,       /* kept from an older epoch */
@@ -60,9 +63,12 @@ struct slot {
 struct cell {
     struct bgw_relay_mark mark;
     uint64_t wait_generation; /* the slot's, when it began to wait */
-    bool waiting;             /* has been told that a fetch is under way */
-    bool wanted;              /* this watcher named the slot: it is told of `unknown` */
-    bool bypassed;            /* was given a value that the book does not hold */
+    uint32_t ask;             /* the ticket of its newest ASK */
+    bool waiting : 1;         /* has been told that a fetch is under way */
+    bool wanted : 1;          /* this watcher named the slot: it is told of `unknown` */
+    bool bypassed : 1;        /* was given a value that the book does not hold */
+    bool asking : 1;          /* `ask` is to be answered when the fetch in flight is over */
+    bool began : 1;           /* that fetch was begun for this watcher */
 };
 
 struct watch {
@@ -123,6 +129,11 @@ static inline bool slot_unknown(const struct slot *s)
     return !s->value && !(s->flags & SLOT_REMOVED);
 }
 
+static inline enum bgw_source slot_source(const struct slot *s)
+{
+    return (enum bgw_source)((s->flags & SLOT_SOURCE) >> SLOT_SOURCE_SHIFT);
+}
+
 /* ---- versions: pure decisions about one slot ---- */
 
 enum verdict {
@@ -152,9 +163,14 @@ uint64_t take_read_number(struct slot *s, int64_t started_wall_ms);
 
 /* ---- what is going on with a slot ---- */
 
+/* what a fetch is made for: the later ones change nothing at the first sight of something else (see fetches.c) */
+enum purpose { FETCH_NEEDED, FETCH_PROOF, FETCH_AGAIN, FETCH_SWEEP };
+
 struct care {
     struct bgw_list in_stream; /* a partition's or the loose list; linked while watched */
+    struct bgw_list in_round;  /* the hub's `watched` or `suspects`; linked while watched */
     struct bgw_timer retry, reread;
+    struct bgw_timer aging; /* what a read proves ends then */
     struct bgw_hub *hub;
     struct key *key;
     struct slot *slot;
@@ -162,7 +178,13 @@ struct care {
     uint64_t generation, fetch_generation;
     uint64_t floor;    /* least `v` that ends the trouble */
     int64_t record_ms; /* newest timestamp of the records accepted while a fetch was in flight */
+    int64_t fetch_ms;  /* when the fetch in flight began */
+    int64_t read_ms;   /* when the last read began that brought or confirmed the value; 0: none, or a record came since */
     uint32_t backoff_ms;
+    uint8_t purpose;   /* of the fetch in flight */
+    uint8_t failed;    /* enum bgw_state_reason: why the last fetch brought nothing */
+    bool doubted;      /* a round saw another value than the stream's: `reread` looks again */
+    uint8_t doubt;     /* and for which purpose */
     bool has_floor, again; /* again: one more fetch when this one is back */
     uint8_t restarts;
     uint8_t told_state, told_reason, unknown_reason;
@@ -208,6 +230,11 @@ struct barrier {
     size_t end_count, open_count; /* open: not answered or not reached */
 };
 
+/* something that is done so many times a second while there is something to do */
+struct round {
+    int64_t due_us;
+};
+
 struct bgw_hub {
     struct bgw_hub_config config;
     struct bgw_hub_ops ops;
@@ -221,6 +248,12 @@ struct bgw_hub {
     struct bgw_pool care_pool;
     struct bgw_map in_flight; /* cares by fetch id */
     uint64_t fetch_seq, query_seq;
+    bool sources;                      /* there is somebody to ask beside the stream */
+    bool deaf;                         /* invalidations cannot be heard */
+    bool has_read;                     /* the book may hold values that came from a source */
+    struct bgw_list watched, suspects; /* cares: in the order of the sweep; to be read again, now that we hear again */
+    struct round sweep, revalidate, prove;
+    const struct slot *fetched; /* while the answer of a source that was asked is taken in */
     struct barrier barriers[BARRIERS_MAX], collecting;
     size_t barriers_out;
     bool collecting_any;
@@ -250,6 +283,8 @@ struct news {
     bool restamped;
     int64_t ingest_ns;
 };
+bool slot_unproved(const struct bgw_hub *hub, const struct key *k, const struct slot *s); /* but for reads */
+void tell_aging(struct bgw_hub *hub, struct care *c); /* looks again when what a read proves is over */
 struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k,
                                 const struct slot *s);
 enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, const struct slot *s,
@@ -263,7 +298,9 @@ struct care *care_of(struct bgw_hub *hub, struct key *k, struct slot *s); /* mak
 void care_attach(struct bgw_hub *hub, struct care *c);                    /* to its stream's list */
 void care_drop_if_idle(struct bgw_hub *hub, struct slot *s);
 bool care_needs_fetch(const struct care *c);
-void fetch_start(struct bgw_hub *hub, struct care *c);
+void fetch_start(struct bgw_hub *hub, struct care *c); /* FETCH_NEEDED */
+void fetch_begin(struct bgw_hub *hub, struct care *c, enum purpose purpose);
+bool fetch_idle(const struct care *c); /* none in flight, none to come */
 void fetch_retry_later(struct bgw_hub *hub, struct care *c);
 struct care *fetch_find(struct bgw_hub *hub, uint64_t id);
 void fetch_forget(struct bgw_hub *hub, struct care *c); /* it is no longer in flight */
@@ -273,6 +310,14 @@ void slot_trouble(struct bgw_hub *hub, struct key *k, struct slot *s, enum troub
 void fetch_if_needed(struct bgw_hub *hub, struct care *c);
 /* The key's last watcher has gone. */
 void fetches_stop_watching(struct bgw_hub *hub, struct slot *s);
+
+/* asks: a source's word is wanted whatever is known */
+void ask_slot(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w, uint32_t ticket);
+void asks_settle(struct bgw_hub *hub, struct care *c); /* no fetch is in flight any more */
+
+/* rounds */
+int64_t rounds_tick(struct bgw_hub *hub); /* ms until the next step, INT64_MAX none */
+void round_join(struct bgw_hub *hub, struct care *c); /* it is watched */
 
 /* freshness */
 int64_t freshness_tick(struct bgw_hub *hub);

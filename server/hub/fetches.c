@@ -9,6 +9,7 @@
 
 #include "bgw/assert.h"
 #include "bgw/bugs.h"
+#include "bgw/log.h"
 #include "bgw/metrics.h"
 
 #define RESTARTS_MAX 2 /* then those who came before the invalidation get the result as it is */
@@ -29,10 +30,17 @@ static void settle_unknown(struct bgw_hub *hub, struct care *c, enum bgw_state_r
         tell_slot(hub, c->key, c->slot, &(struct news){0});
 }
 
-static void not_proven(struct bgw_hub *hub, struct care *c)
+static void not_proven(struct bgw_hub *hub, struct care *c, enum bgw_state_reason reason)
 {
-    settle_unknown(hub, c, BGW_REASON_SOURCE_UNAVAILABLE);
+    settle_unknown(hub, c, reason);
     fetch_retry_later(hub, c);
+}
+
+static void failed(struct bgw_hub *hub, struct care *c, enum bgw_state_reason reason)
+{
+    c->failed = (uint8_t)reason;
+    c->doubted = false;
+    not_proven(hub, c, reason);
 }
 
 static void proven(struct bgw_hub *hub, struct care *c)
@@ -44,10 +52,36 @@ static void proven(struct bgw_hub *hub, struct care *c)
     bgw_wheel_cancel(&hub->wheel, &c->retry);
 }
 
-static void accept_value(struct bgw_hub *hub, struct care *c, struct bgw_blob **value)
+static void count_swept(struct care *c, bool diverged)
 {
-    slot_set_value(&hub->book, c->key, c->slot, *value);
-    *value = NULL;
+    if (c->purpose == FETCH_SWEEP)
+        bgw_metric_add(diverged ? BGW_M_SWEEP_DIVERGED : BGW_M_SWEEP_SAME, 1);
+}
+
+static bool same_value(const struct care *c, const struct bgw_fetched *f)
+{
+    const struct bgw_feed *feed = key_stream(c->hub, c->key)->feed;
+    return c->slot->value && feed->same && feed->same(c->slot->value, f->value);
+}
+
+/* What we hold is what the source has. */
+static void confirm(struct bgw_hub *hub, struct care *c)
+{
+    proven(hub, c);
+    c->doubted = false;
+    c->read_ms = c->fetch_ms;
+    tell_state(hub, c);
+}
+
+static void accept_value(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
+{
+    count_swept(c, true);
+    slot_set_value(&hub->book, c->key, c->slot, f->value);
+    f->value = NULL;
+    c->slot->flags = (uint16_t)((c->slot->flags & ~SLOT_SOURCE) | f->source << SLOT_SOURCE_SHIFT);
+    hub->has_read |= f->source != BGW_SOURCE_STREAM;
+    c->doubted = false;
+    c->read_ms = c->fetch_ms;
     proven(hub, c);
     c->unknown_reason = BGW_REASON_NONE;
     tell_slot(hub, c->key, c->slot, &(struct news){0});
@@ -65,25 +99,61 @@ static bool below_floor(const struct care *c, uint64_t v)
     return c->has_floor && v < c->floor && !BGW_BUG("floor_ignored");
 }
 
+/* A round has met something else than what the stream said last: mostly the record is still on its way. It looks once more, and
+ * believes it if nothing came meanwhile. */
+static bool doubt(struct bgw_hub *hub, struct care *c)
+{
+    const struct slot *s = c->slot;
+    bool round = c->purpose == FETCH_AGAIN || c->purpose == FETCH_SWEEP;
+    bool of_stream = s->value && slot_source(s) == BGW_SOURCE_STREAM;
+    if (!round || !of_stream || s->trouble || c->has_floor || c->doubted)
+        return false;
+    c->doubted = true;
+    c->doubt = c->purpose;
+    bgw_wheel_arm(&hub->wheel, &c->reread, hub->now.mono_ms + hub->config.reread_ms);
+    return true;
+}
+
+/* One version with two values: a source or the stream is wrong, and the order does not say which. */
+static void look_for_conflict(struct care *c, const struct bgw_fetched *f)
+{
+    bool conflict = !same_value(c, f) && key_stream(c->hub, c->key)->feed->same && c->slot->value;
+    count_swept(c, conflict);
+    if (conflict)
+        BGW_LOG(BGW_LOG_WARN, "source_disagrees", {"part", LI(c->slot->part)}, {"partition", LI(c->slot->partition)},
+                {"v", LI((int64_t)f->v)}, {"source", LI(f->source)});
+}
+
 static void store_versioned(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
 {
     struct slot *s = c->slot;
     enum verdict verdict = below_floor(c, f->v) ? VERDICT_OLD : judge_fetched(s, f->v);
     if (verdict != VERDICT_OLD) {
+        if (doubt(hub, c))
+            return;
         note_fetched(s, f->v);
-        accept_value(hub, c, &f->value);
+        accept_value(hub, c, f);
     } else if (f->v != s->seq || below_floor(c, f->v)) {
-        not_proven(hub, c);
+        c->doubted = false;
+        not_proven(hub, c, BGW_REASON_SOURCE_UNAVAILABLE);
     } else if (slot_unknown(s)) { /* a read of this seq was given up: this one takes its place */
         note_read(s, f->started_wall_ms);
-        accept_value(hub, c, &f->value);
+        accept_value(hub, c, f);
     } else { /* a duplicate: what we hold is what the source has */
-        proven(hub, c);
-        tell_state(hub, c);
+        look_for_conflict(c, f);
+        confirm(hub, c);
     }
 }
 
 static void restart(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f);
+
+/* The same again needs no new version, unless records are to be compared with this read. */
+static bool unchanged(const struct bgw_hub *hub, const struct care *c, const struct bgw_fetched *f)
+{
+    const struct slot *s = c->slot;
+    bool healthy = s->trouble <= TROUBLE_SUSPECT || (s->trouble == TROUBLE_INVALIDATED && !(s->flags & SLOT_MODES));
+    return hub->sources && healthy && !c->has_floor && same_value(c, f);
+}
 
 static void store_read(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
 {
@@ -93,8 +163,15 @@ static void store_read(struct bgw_hub *hub, struct care *c, struct bgw_fetched *
             restart(hub, c, f);
         return;
     }
+    if (unchanged(hub, c, f)) {
+        count_swept(c, false);
+        confirm(hub, c);
+        return;
+    }
+    if (doubt(hub, c))
+        return;
     note_read(c->slot, f->started_wall_ms);
-    accept_value(hub, c, &f->value);
+    accept_value(hub, c, f);
 }
 
 static void store_value(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
@@ -107,6 +184,7 @@ static void store_value(struct bgw_hub *hub, struct care *c, struct bgw_fetched 
 
 static void not_found(struct bgw_hub *hub, struct care *c)
 {
+    c->doubted = false;
     if (!slot_unknown(c->slot)) {
         if (c->slot->flags & SLOT_REMOVED)
             proven(hub, c);
@@ -115,9 +193,10 @@ static void not_found(struct bgw_hub *hub, struct care *c)
         return;
     }
     if (c->has_floor || (c->slot->flags & SLOT_EVICTED)) { /* we know better */
-        not_proven(hub, c);
+        not_proven(hub, c, BGW_REASON_SOURCE_UNAVAILABLE);
         return;
     }
+    count_swept(c, false);
     proven(hub, c);
     settle_unknown(hub, c, BGW_REASON_NO_SUCH_KEY);
 }
@@ -154,8 +233,7 @@ static bool bypass_version(struct care *c, const struct bgw_fetched *f)
     return true;
 }
 
-static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w,
-                          struct bgw_blob *value)
+static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w, const struct bgw_fetched *f)
 {
     struct cell *cell = watch_cell(w, c->slot);
     struct bgw_relay_entry e = {
@@ -165,7 +243,10 @@ static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w,
         .reason = BGW_REASON_REREAD,
         .answered = true,
         .version = slot_version(hub, c->key, c->slot),
-        .value = bgw_blob_acquire(value),
+        .value = bgw_blob_acquire(f->value),
+        .source = f->source,
+        .fetched = true,
+        .joined = !cell->began,
     };
     cell->waiting = false;
     cell->bypassed = true;
@@ -189,7 +270,7 @@ static bool bypass(struct bgw_hub *hub, struct care *c, const struct bgw_fetched
             continue;
         bool before = cell->wait_generation <= c->fetch_generation;
         if (before && shown)
-            give_as_it_is(hub, c, w, f->value);
+            give_as_it_is(hub, c, w, f);
         else if (before && f->result == BGW_FETCH_NOT_FOUND)
             deny_as_it_is(hub, c, w);
         else
@@ -216,6 +297,7 @@ static void answer(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
 {
     bool moved = c->fetch_generation != c->generation && !BGW_BUG("generation_ignored");
     bool about_value = f->result == BGW_FETCH_VALUE || f->result == BGW_FETCH_NOT_FOUND;
+    c->failed = BGW_REASON_NONE;
     if (moved && about_value) {
         if (care_needs_fetch(c))
             restart(hub, c, f);
@@ -233,8 +315,10 @@ static void answer(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
         no_source(hub, c);
         break;
     case BGW_FETCH_UNAVAILABLE:
+        failed(hub, c, BGW_REASON_SOURCE_UNAVAILABLE);
+        break;
     case BGW_FETCH_SHED:
-        not_proven(hub, c);
+        failed(hub, c, BGW_REASON_SHED);
         break;
     }
 }
@@ -253,8 +337,13 @@ void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *fetched, 
         bgw_metric_add((enum bgw_metric)(BGW_M_FETCHES_VALUE + (int)f.result), 1);
         struct key *k = c->key;
         struct slot *s = c->slot;
+        const struct slot *outer = hub->fetched;
         fetch_forget(hub, c);
+        hub->fetched = f.result == BGW_FETCH_NO_SOURCE ? NULL : s;
         answer(hub, c, &f);
+        if (k->watches)
+            asks_settle(hub, c);
+        hub->fetched = outer;
         if (!k->watches) {
             care_drop_if_idle(hub, s);
             key_prune(&hub->book, k);

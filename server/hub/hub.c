@@ -32,6 +32,8 @@ enum bgw_status bgw_hub_create(struct bgw_hub **out, const struct bgw_hub_config
     book_init(&hub->book, config->keys_max);
     bgw_pool_init(&hub->care_pool, sizeof(struct care), CARES_MAX);
     bgw_map_init(&hub->in_flight, SIZE_MAX);
+    bgw_list_init(&hub->watched);
+    bgw_list_init(&hub->suspects);
     for (size_t i = 0; i < config->feed_count; i++) {
         hub->streams[i].feed = &config->feeds[i];
         hub->streams[i].worst = BGW_STATE_STALE;
@@ -87,6 +89,7 @@ static void tell_no_room(struct bgw_hub *hub, const struct bgw_hub_command *c, b
                       .state = BGW_STATE_UNKNOWN,
                       .reason = BGW_REASON_SOURCE_UNAVAILABLE,
                       .answered = true,
+                      .asked = c->kind == BGW_HUB_ASK ? (uint32_t)c->ticket : 0,
                       .version.epoch = epoch ? epoch : EPOCH_UNASSIGNED,
                   });
 }
@@ -105,10 +108,14 @@ static void answer_wanted(struct bgw_hub *hub, struct key *k, struct slot *s, st
         cell->wait_generation = c->generation;
     }
     tell_watch(hub, k, s, w);
-    if (slot_unknown(s))
-        fetch_start(hub, c);
-    else
+    if (!slot_unknown(s)) {
+        if (hub->sources && !s->trouble && fetch_idle(c) && c->told_state != BGW_STATE_FRESH && slot_unproved(hub, k, s))
+            fetch_begin(hub, c, FETCH_PROOF);
         fetch_if_needed(hub, c);
+        return;
+    }
+    cell->began = !c->fetch_id;
+    fetch_start(hub, c);
 }
 
 static void answer_known(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
@@ -149,6 +156,26 @@ static void watch(struct bgw_hub *hub, const struct bgw_hub_command *c)
         tell_no_room(hub, c, part);
 }
 
+static struct watch *watch_of(const struct key *k, uint8_t shard, uint64_t group)
+{
+    struct watch *w = k->watches;
+    while (w && (w->shard != shard || w->group != group))
+        w = w->next;
+    return w;
+}
+
+static void ask(struct bgw_hub *hub, const struct bgw_hub_command *c)
+{
+    bgw_part part = c->name.part ? c->name.part : hub_stream(hub, c->name.feed)->feed->default_part;
+    struct key *k = book_find(&hub->book, &c->name);
+    struct slot *s = k ? key_find(k, part) : NULL;
+    struct watch *w = s ? watch_of(k, c->shard, c->group) : NULL;
+    if (w)
+        ask_slot(hub, k, s, w, (uint32_t)c->ticket);
+    else
+        tell_no_room(hub, c, part); /* that is what became of its watch */
+}
+
 static void unwatch(struct bgw_hub *hub, const struct bgw_hub_command *c)
 {
     struct key *k = book_find(&hub->book, &c->name);
@@ -173,6 +200,9 @@ void bgw_hub_on_command(struct bgw_hub *hub, const struct bgw_hub_command *c, st
     case BGW_HUB_UNWATCH:
         unwatch(hub, c);
         break;
+    case BGW_HUB_ASK:
+        ask(hub, c);
+        break;
     case BGW_HUB_BARRIER:
         barrier_collect(hub, c->shard, c->ticket, c->refresh);
         break;
@@ -185,10 +215,13 @@ int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now)
 {
     hub_set_now(hub, now);
     bgw_wheel_advance(&hub->wheel, hub->now.mono_ms);
+    int64_t rounds = rounds_tick(hub); /* before the wheel is asked: they arm timers */
     int64_t wait = bgw_wheel_wait_ms(&hub->wheel, TICK_MAX_MS);
     int64_t freshness = freshness_tick(hub), barriers = barrier_tick(hub);
     if (freshness < wait)
         wait = freshness;
+    if (rounds < wait)
+        wait = rounds;
     return barriers < wait ? barriers : wait;
 }
 

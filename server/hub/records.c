@@ -43,6 +43,9 @@ static void after_accept(struct work *w, struct key *k, struct slot *s)
         int64_t ms = w->record->timestamp_ms;
         c->has_floor = floor_open;
         c->unknown_reason = BGW_REASON_NONE;
+        c->failed = BGW_REASON_NONE;
+        c->doubted = false;
+        c->read_ms = 0; /* what a read proved was said of the value before */
         if (c->fetch_id && (ms < 0 || ms > c->record_ms))
             c->record_ms = ms < 0 ? hub->now.wall_ms : ms;
         if (!care_needs_fetch(c)) {
@@ -75,7 +78,7 @@ static void hold_back(struct work *w, struct key *k, struct slot *s)
 
 static void restore(struct work *w, struct key *k, struct slot *s)
 {
-    s->flags &= (uint16_t)~SLOT_EVICTED;
+    s->flags &= (uint16_t) ~(SLOT_EVICTED | SLOT_SOURCE);
     slot_set_value(&w->hub->book, k, s, w->decoded.value);
     w->decoded.value = NULL;
     tell_slot(w->hub, k, s, &(struct news){0});
@@ -88,6 +91,18 @@ static void refuse(struct work *w, struct key *k, struct slot *s, enum bgw_rejec
     w->outcome.why = why;
 }
 
+/* The stream says what a source had said before it: from now on it vouches for it. */
+static void confirm_fetched(struct work *w, struct slot *s)
+{
+    if (slot_source(s) == BGW_SOURCE_STREAM || !w->decoded.has_v || w->decoded.v != s->seq || !s->value)
+        return;
+    s->flags &= (uint16_t)~SLOT_SOURCE;
+    if (s->trouble == TROUBLE_SUSPECT)
+        s->trouble = TROUBLE_NONE;
+    if (s->care)
+        tell_state(w->hub, s->care);
+}
+
 static void take_value(struct work *w, struct key *k, struct slot *s)
 {
     switch (judge_value(s, &w->decoded, w->record)) {
@@ -98,6 +113,7 @@ static void take_value(struct work *w, struct key *k, struct slot *s)
         after_accept(w, k, s);
         break;
     case VERDICT_OLD:
+        confirm_fetched(w, s);
         w->outcome.superseded = true;
         break;
     case VERDICT_RESTORE:

@@ -96,6 +96,10 @@ static struct bgw_blob *fold(struct bgw_relay_entry *cell, const struct bgw_rela
     if (!BGW_BUG("records_not_counted"))
         cell->records += old.records;
     cell->answered = old.answered || e->answered;
+    cell->fetched = old.fetched || e->fetched;
+    cell->joined = e->fetched ? e->joined : old.joined;
+    if (!e->asked)
+        cell->asked = old.asked;
     /* a record folded in is news, whatever the epoch did; a state change on top of a restamp is
      * none */
     cell->restamped = e->restamped ? old.restamped || old.records == 0

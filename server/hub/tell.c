@@ -28,10 +28,12 @@ static const struct partition *slot_partition(const struct stream *st, const str
     return known ? &st->partitions[s->partition] : NULL;
 }
 
-static int64_t slot_proved_ms(const struct stream *st, const struct slot *s)
+static int64_t slot_proved_ms(const struct bgw_hub *hub, const struct stream *st, const struct slot *s)
 {
     const struct partition *p = slot_partition(st, s);
-    return p ? p->proved_ms : stream_proved_ms(st);
+    int64_t stream_ms = p ? p->proved_ms : stream_proved_ms(st);
+    int64_t read_ms = hub->sources && s->care ? s->care->read_ms : 0;
+    return read_ms > stream_ms ? read_ms : stream_ms;
 }
 
 static enum bgw_slot_state trouble_state(enum trouble t, enum bgw_state_reason *reason)
@@ -39,6 +41,9 @@ static enum bgw_slot_state trouble_state(enum trouble t, enum bgw_state_reason *
     switch (t) {
     case TROUBLE_NONE:
         break;
+    case TROUBLE_SUSPECT:
+        *reason = BGW_REASON_SOURCE_LAGGING;
+        return BGW_STATE_DELAYED;
     case TROUBLE_INVALIDATED:
     case TROUBLE_READ_NEWER:
         *reason = BGW_REASON_REREAD;
@@ -54,6 +59,45 @@ static enum bgw_slot_state trouble_state(enum trouble t, enum bgw_state_reason *
     return BGW_STATE_FRESH;
 }
 
+/* What the stream allows us to call it, and the channel. */
+static enum bgw_slot_state vouched_state(const struct bgw_hub *hub, const struct stream *st, const struct slot *s)
+{
+    const struct partition *p = slot_partition(st, s);
+    enum bgw_slot_state state = p ? p->state : st->worst;
+    bool unheard = hub->deaf && slot_source(s) != BGW_SOURCE_STREAM && !BGW_BUG("deaf_not_told");
+    return unheard && state < BGW_STATE_DELAYED ? BGW_STATE_DELAYED : state;
+}
+
+/* A value that was read is as good as its read. */
+static enum bgw_slot_state read_state(const struct bgw_hub *hub, const struct stream *st, const struct care *c)
+{
+    if (!hub->sources || !c || !c->read_ms)
+        return BGW_STATE_STALE;
+    int64_t age = hub->now.mono_ms - c->read_ms;
+    if (age > st->feed->stale_ms)
+        return BGW_STATE_STALE;
+    return age > st->feed->fresh_ms && !BGW_BUG("read_never_ages") ? BGW_STATE_DELAYED : BGW_STATE_FRESH;
+}
+
+bool slot_unproved(const struct bgw_hub *hub, const struct key *k, const struct slot *s)
+{
+    return s->value && vouched_state(hub, &hub->streams[k->feed], s) != BGW_STATE_FRESH;
+}
+
+void tell_aging(struct bgw_hub *hub, struct care *c)
+{
+    const struct stream *st = &hub->streams[c->key->feed];
+    enum bgw_slot_state read = read_state(hub, st, c);
+    if (!hub->sources || !c->key->watches)
+        return;
+    if (read >= vouched_state(hub, st, c->slot)) {
+        bgw_wheel_cancel(&hub->wheel, &c->aging);
+        return;
+    }
+    int64_t lasts_ms = read == BGW_STATE_FRESH ? st->feed->fresh_ms : st->feed->stale_ms;
+    bgw_wheel_arm(&hub->wheel, &c->aging, c->read_ms + lasts_ms + 1);
+}
+
 enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, const struct slot *s,
                                enum bgw_state_reason *reason)
 {
@@ -65,13 +109,14 @@ enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, c
         return BGW_STATE_UNKNOWN;
     }
     const struct stream *st = &hub->streams[k->feed];
-    const struct partition *p = slot_partition(st, s);
-    enum bgw_slot_state stream = p ? p->state : st->worst;
+    enum bgw_slot_state vouched = vouched_state(hub, st, s);
+    enum bgw_slot_state read = vouched == BGW_STATE_FRESH ? vouched : read_state(hub, st, s->care);
+    enum bgw_slot_state proved = read < vouched ? read : vouched;
     enum bgw_slot_state own = trouble_state(s->trouble, reason);
-    if (own >= stream)
+    if (own >= proved)
         return own;
     *reason = BGW_REASON_SOURCE_LAGGING;
-    return stream;
+    return proved;
 }
 
 static void put(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w,
@@ -81,6 +126,10 @@ static void put(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch
     struct cell *cell = watch_cell(w, s);
     if (!slot_unknown(s))
         cell->waiting = cell->bypassed = false;
+    const struct care *c = s->care;
+    bool asked = cell->asking && !(c && c->fetch_id); /* else what it waits for is still under way */
+    if (asked)
+        cell->asking = false;
     struct bgw_relay_entry e = {
         .group = w->group,
         .part = s->part,
@@ -90,8 +139,13 @@ static void put(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch
         .records = news->records,
         .version = slot_version(hub, k, s),
         .value = s->flags & SLOT_REMOVED ? NULL : bgw_blob_acquire(s->value),
-        .proved_mono_ms = slot_proved_ms(&hub->streams[k->feed], s),
+        .proved_mono_ms = slot_proved_ms(hub, &hub->streams[k->feed], s),
         .ingest_ns = news->ingest_ns,
+        .source = (uint8_t)slot_source(s),
+        .failed = c ? c->failed : BGW_REASON_NONE,
+        .fetched = hub->fetched == s,
+        .joined = hub->fetched == s && !cell->began,
+        .asked = asked ? cell->ask : 0,
     };
     e.reason = (uint8_t)reason;
     bgw_relay_put(hub->config.relays[w->shard], &cell->mark, &e);
@@ -115,6 +169,7 @@ static void remember_told(struct bgw_hub *hub, struct key *k, struct slot *s)
         count_change(state);
     s->care->told_state = (uint8_t)state;
     s->care->told_reason = (uint8_t)reason;
+    tell_aging(hub, s->care);
 }
 
 void tell_slot(struct bgw_hub *hub, struct key *k, struct slot *s, const struct news *news)
@@ -138,6 +193,7 @@ void tell_state(struct bgw_hub *hub, struct care *c)
 {
     enum bgw_state_reason reason;
     enum bgw_slot_state state = slot_state(hub, c->key, c->slot, &reason);
+    tell_aging(hub, c);
     if (state == c->told_state && reason == c->told_reason)
         return;
     if (BGW_BUG("stale_never_told") && state != BGW_STATE_FRESH)

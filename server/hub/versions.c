@@ -170,7 +170,7 @@ static void set_mode(struct slot *s, bool has_v)
     s->flags = (uint16_t)((s->flags & ~SLOT_MODES) | (has_v ? SLOT_MODE_V : SLOT_MODE_OFFSET));
 }
 
-#define SLOT_REPLACED (SLOT_READ | SLOT_REMOVED | SLOT_ORDER_FLOOR | SLOT_EVICTED | SLOT_RESTAMPED)
+#define SLOT_REPLACED (SLOT_SOURCE | SLOT_READ | SLOT_REMOVED | SLOT_ORDER_FLOOR | SLOT_EVICTED | SLOT_RESTAMPED)
 
 void note_record(struct slot *s, const struct bgw_decoded *d, const struct bgw_record *r)
 {
@@ -222,7 +222,7 @@ void note_read(struct slot *s, int64_t started_wall_ms)
 
 void note_epoch(struct slot *s)
 {
-    uint16_t kept = s->flags & (SLOT_REMOVED | SLOT_EVICTED | SLOT_WANTED);
+    uint16_t kept = s->flags & (SLOT_REMOVED | SLOT_EVICTED | SLOT_WANTED | SLOT_SOURCE);
     if (s->flags & SLOT_VERSIONED)
         kept |= SLOT_VERSIONED | SLOT_RESTAMPED;
     else if (s->flags & SLOT_REMOVED)

@@ -69,6 +69,10 @@ struct slot {
     uint8_t state, reason;
     bool heard : 1, answered : 1; /* the hub knows that it is wanted; it has said what it can */
     bool wanted : 1, posted : 1;  /* WATCH names this part; and was taken by the hub's mailbox */
+    bool ask_due : 1;             /* ASK is to be posted */
+    uint8_t source : 2;           /* enum bgw_source */
+    uint8_t failed : 4;           /* enum bgw_state_reason: why the hub's last fetch brought nothing */
+    uint32_t asked;               /* the newest ASK that is answered */
 };
 
 /* shard thread only */
@@ -275,6 +279,8 @@ struct bgw_shard {
     struct group *post_first, *post_last;
     uint64_t barrier_asked, barrier_posted, barrier_done;
     bool barrier_refresh;
+    uint32_t ask_ticket; /* of the next ASKs that are posted; never 0 */
+    bool ask_posted;     /* some were, in this round of posting */
     bool post_behind; /* the hub's mailbox was full at the last try */
     struct reads reads;
     struct bgw_list unlabelled, labelled; /* presented versions that wait; the first in order of label_ms */
@@ -340,6 +346,7 @@ bool group_has_value_beside(const struct group *g, const struct slot *slot);
 void post_queue(struct bgw_shard *s, struct group *g);
 void post_all(struct bgw_shard *s);
 bool post_waiting(const struct bgw_shard *s);
+uint32_t ask_slot_due(struct bgw_shard *s, struct slot *slot); /* its source is asked; the ticket to wait for */
 uint64_t barrier_ask(struct bgw_shard *s, bool refresh); /* the ticket to wait for */
 
 /* ---- digest.c ---- */
@@ -486,7 +493,7 @@ void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e); /* takes 
 void reads_init(struct bgw_shard *s);
 void reads_deinit(struct bgw_shard *s);
 void reads_limits_changed(struct bgw_shard *s);
-void reads_news(struct bgw_shard *s, const struct group *g); /* of a group that is kept: the hub has said something */
+void reads_news(struct bgw_shard *s, const struct slot *slot, const struct bgw_relay_entry *e); /* of a group that is kept */
 void reads_advanced(struct bgw_shard *s); /* hub_seq or barrier_done may have moved; answers what can be answered */
 int64_t reads_tick(struct bgw_shard *s);  /* ms until the next watch of a read ends, INT64_MAX never */
 

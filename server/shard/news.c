@@ -41,6 +41,10 @@ static bool take_entry(struct slot *slot, const struct bgw_relay_entry *e)
     slot->reason = e->reason;
     slot->answered |= e->answered;
     slot->proved_mono_ms = e->proved_mono_ms;
+    slot->source = e->source & 3u;
+    slot->failed = e->failed & 15u;
+    if (e->asked)
+        slot->asked = e->asked;
     slot->count += e->records;
     return news;
 }
@@ -81,5 +85,5 @@ void news_apply(struct bgw_shard *s, const struct bgw_relay_entry *e)
     if (news)
         offer(s, slot, e->records);
     if (g->kept)
-        reads_news(s, g);
+        reads_news(s, slot, e);
 }

@@ -21,12 +21,13 @@ void post_queue(struct bgw_shard *s, struct group *g)
 }
 
 static bool post_one(struct bgw_shard *s, enum bgw_hub_command_kind kind, const struct group *g,
-                     bgw_part part)
+                     bgw_part part, uint64_t ticket)
 {
     struct bgw_hub_command c = {
         .kind = (uint8_t)kind,
         .shard = s->config.shard,
         .group = g->index | (uint64_t)g->generation << 32,
+        .ticket = ticket,
     };
     struct bgw_slice key = group_key(g);
     c.name.feed = g->feed;
@@ -38,17 +39,31 @@ static bool post_one(struct bgw_shard *s, enum bgw_hub_command_kind kind, const 
     return s->ops.post(s->ops.arg, &c);
 }
 
+static bool post_ask(struct bgw_shard *s, const struct group *g, struct slot *slot, bgw_part part)
+{
+    if (!slot->ask_due)
+        return true;
+    if (!post_one(s, BGW_HUB_ASK, g, part, s->ask_ticket))
+        return false;
+    slot->ask_due = false;
+    s->ask_posted = true;
+    return true;
+}
+
 /* The default part is named as 0: the hub knows what that covers. */
 static bool post_watches(struct bgw_shard *s, struct group *g)
 {
     bgw_part default_part = group_feed(s, g)->default_part;
     for (struct slot *slot = &g->first; slot; slot = slot->next) {
-        if (!slot->wanted || slot->posted)
+        bgw_part part = slot->part == default_part ? 0 : slot->part;
+        if (!slot->wanted)
             continue;
-        if (!post_one(s, BGW_HUB_WATCH, g, slot->part == default_part ? 0 : slot->part))
+        if (!slot->posted && !post_one(s, BGW_HUB_WATCH, g, part, 0))
             return false;
         slot->posted = true;
         g->told = true;
+        if (!post_ask(s, g, slot, part))
+            return false;
     }
     return true;
 }
@@ -57,20 +72,27 @@ static bool post_group(struct bgw_shard *s, struct group *g)
 {
     if (g->forget) {
         g->forget = false;
-        return !g->told || post_one(s, BGW_HUB_UNWATCH, g, 0);
+        return !g->told || post_one(s, BGW_HUB_UNWATCH, g, 0, 0);
     }
     if (group_needed(g))
         return post_watches(s, g);
-    return !g->told || post_one(s, BGW_HUB_UNWATCH, g, 0);
+    return !g->told || post_one(s, BGW_HUB_UNWATCH, g, 0, 0);
 }
 
-void post_all(struct bgw_shard *s)
+uint32_t ask_slot_due(struct bgw_shard *s, struct slot *slot)
 {
-    s->post_behind = true; /* until it turns out that everything fits */
+    slot->ask_due = true;
+    post_queue(s, slot->group);
+    return s->ask_ticket;
+}
+
+/* False: the mailbox is full. */
+static bool post_groups(struct bgw_shard *s)
+{
     while (s->post_first) {
         struct group *g = s->post_first;
         if (!post_group(s, g))
-            return;
+            return false;
         s->post_first = g->post_next;
         if (!s->post_first)
             s->post_last = NULL;
@@ -78,7 +100,17 @@ void post_all(struct bgw_shard *s)
         if (!group_needed(g))
             group_free(s, g);
     }
-    s->post_behind = false;
+    return true;
+}
+
+void post_all(struct bgw_shard *s)
+{
+    s->post_behind = !post_groups(s);
+    if (s->ask_posted && ++s->ask_ticket == 0) /* who asks from here on is not served by what is posted */
+        s->ask_ticket = 1;
+    s->ask_posted = false;
+    if (s->post_behind)
+        return;
     if (s->barrier_asked == s->barrier_posted)
         return;
     struct bgw_hub_command c = {

@@ -7,6 +7,7 @@
  *   a kept record is on its group; it has reads that wait, or it is in the shard's list of idle ones, never both
  *   a read is answered with no less than the hub had sequenced when it came: whatever another shard has shown is in it
  *   what waits is bounded by reads_max, what is idle by reads_kept_max
+ *   that a source failed is told to whoever waited for it, and to nobody who comes later
  *
  * A group without a value is not kept any longer for being read again, and is the first to go: the next watch asks anew.
  */
@@ -37,7 +38,8 @@ struct bgw_read {
     uint64_t hub_seq; /* what the hub had sequenced when it came */
     uint64_t ticket;  /* of its barrier; 0: not asked for */
     int64_t label_ms, end_ms;
-    bool has_floor, prove, watched;
+    uint32_t ask;     /* ticket of the ASK that it waits for; 0: none */
+    bool has_floor, prove, watched, fetched, joined;
 };
 
 /* ---- groups that are kept ---- */
@@ -95,13 +97,14 @@ static bool kept_over(const struct bgw_shard *s, const struct kept *k)
     return s->now.mono_ms - k->read_ms >= s->config.limits.read_keep_ms;
 }
 
-/* Nobody waits for it (any more). `of_use`: there was a value. */
-static void kept_rest(struct bgw_shard *s, struct kept *k, bool of_use)
+/* Nobody waits for it (any more). */
+static void kept_rest(struct bgw_shard *s, struct kept *k, const struct slot *slot)
 {
+    bool of_use = slot->value;
     if (!bgw_list_empty(&k->reads))
         return;
     idle_remove(s, k);
-    if (!of_use && kept_over(s, k)) {
+    if (!of_use && (kept_over(s, k) || slot->failed)) {
         kept_drop(s, k);
         return;
     }
@@ -137,6 +140,11 @@ static bool caught_up(const struct bgw_shard *s, const struct bgw_read *r)
     return r->hub_seq <= s->hub_seq || BGW_BUG("read_ignores_sequenced");
 }
 
+static bool heard_sources(const struct bgw_read *r)
+{
+    return !r->ask || (r->slot->asked && (int32_t)(r->slot->asked - r->ask) >= 0) || BGW_BUG("read_asks_nobody");
+}
+
 static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -163,9 +171,17 @@ static void describe(const struct bgw_shard *s, const struct bgw_read *r, struct
     a->reason = (enum bgw_state_reason)slot->reason;
     a->proved = r->prove && proved(s, r);
     a->lag_ms = lag_of(s, r);
+    a->source = (enum bgw_source)slot->source;
+    a->fetched = r->fetched;
+    a->joined = r->fetched && r->joined;
     a->value = slot->value;
     if (slot->value)
         a->version = slot->version;
+    bool unheard = !heard_sources(r);
+    if (r->ask && (unheard || slot->failed) && slot->value && a->state < BGW_STATE_DELAYED) {
+        a->state = BGW_STATE_DELAYED;
+        a->reason = slot->failed ? (enum bgw_state_reason)slot->failed : BGW_REASON_SOURCE_UNAVAILABLE;
+    }
     if (r->prove && !a->proved && a->state < BGW_STATE_DELAYED) {
         a->state = BGW_STATE_DELAYED;
         a->reason = BGW_REASON_SOURCE_LAGGING;
@@ -183,15 +199,16 @@ static bool judge(const struct bgw_shard *s, const struct bgw_read *r, struct bg
 {
     const struct slot *slot = r->slot;
     const bool over = s->now.mono_ms >= r->end_ms, met = floor_met(r);
-    const bool known = (slot->answered || slot->value) && caught_up(s, r);
-    const bool too_old = known && slot->value && !met && (over || other_epoch(r));
+    const bool heard = heard_sources(r);
+    const bool known = ((slot->answered && heard) || slot->value) && caught_up(s, r);
+    const bool too_old = known && slot->value && !met && (over || (heard && other_epoch(r)));
     /* a first value may come as well as a newer one; that it was removed is an answer */
     const bool reached = slot->value ? met : !r->has_floor || slot->state == BGW_STATE_REMOVED || over;
     const bool proof = !r->prove || proved(s, r) || s->now.mono_ms >= r->label_ms;
     *a = (struct bgw_read_answer){.part = slot->part, .watched = r->watched};
     if (too_old) {
         a->result = BGW_READ_TOO_OLD;
-    } else if (known && (proof || over) && reached) {
+    } else if (known && ((proof && heard) || over) && reached) {
         a->result = slot->value ? BGW_READ_VALUE : BGW_READ_UNKNOWN;
     } else if (over) {
         nothing(slot->part, r->watched, BGW_READ_TIMEOUT, a);
@@ -231,7 +248,7 @@ static void leave(struct bgw_read *r)
 {
     struct bgw_shard *s = r->shard;
     struct kept *k = r->kept;
-    bool of_use = r->slot->value;
+    const struct slot *slot = r->slot;
     bgw_wheel_cancel(&s->wheel, &r->timer);
     bgw_list_remove(&r->of_kept);
     bgw_list_remove(&r->of_gaps);
@@ -239,7 +256,7 @@ static void leave(struct bgw_read *r)
     bgw_list_remove(&r->of_due);
     bgw_pool_give(&s->reads.waiting, r);
     bgw_metric_add(BGW_M_READS_WAITING, -1);
-    kept_rest(s, k, of_use);
+    kept_rest(s, k, slot);
 }
 
 /* The adapter may cancel others from within: none but the list is held on to. */
@@ -259,11 +276,23 @@ static void settle(struct bgw_shard *s)
     }
 }
 
-void reads_news(struct bgw_shard *s, const struct group *g)
+/* What was asked for another slot, or for something else, is not its own. */
+static void note_fetched(struct bgw_read *r, const struct slot *slot, const struct bgw_relay_entry *e)
 {
-    const struct bgw_list *reads = &g->kept->reads;
-    for (const struct bgw_list *at = reads->next; at != reads; at = at->next)
-        look_again(s, BGW_CONTAINER(at, struct bgw_read, of_kept));
+    if (!e->fetched || r->slot != slot || r->fetched || (r->ask ? !heard_sources(r) : r->watched))
+        return;
+    r->fetched = true;
+    r->joined |= e->joined;
+}
+
+void reads_news(struct bgw_shard *s, const struct slot *slot, const struct bgw_relay_entry *e)
+{
+    const struct bgw_list *reads = &slot->group->kept->reads;
+    for (const struct bgw_list *at = reads->next; at != reads; at = at->next) {
+        struct bgw_read *r = BGW_CONTAINER(at, struct bgw_read, of_kept);
+        note_fetched(r, slot, e);
+        look_again(s, r);
+    }
 }
 
 void reads_advanced(struct bgw_shard *s)
@@ -330,6 +359,15 @@ static struct slot *want_slot(struct bgw_shard *s, const struct bgw_read_questio
     return slot;
 }
 
+/* Somebody has asked already for what it waits for. */
+static bool joins(const struct bgw_read *r)
+{
+    const struct bgw_list *reads = &r->kept->reads;
+    if (r->ask)
+        return r->slot->ask_due;
+    return r->slot->posted || (!bgw_list_empty(reads) && BGW_CONTAINER(reads->prev, struct bgw_read, of_kept)->slot == r->slot);
+}
+
 static void begin_waiting(struct bgw_shard *s, struct bgw_read *r)
 {
     bgw_list_init(&r->of_kept);
@@ -338,7 +376,10 @@ static void begin_waiting(struct bgw_shard *s, struct bgw_read *r)
     bgw_list_init(&r->of_due);
     bgw_timer_init(&r->timer, on_timer);
     idle_remove(s, r->kept);
+    r->joined = joins(r);
     bgw_list_push_back(&r->kept->reads, &r->of_kept);
+    if (r->ask)
+        r->ask = ask_slot_due(s, r->slot);
     if (r->prove) {
         r->ticket = barrier_ask(s, false);
         bgw_list_push_back(&s->reads.proofs, &r->of_proofs);
@@ -377,7 +418,13 @@ static void keep(struct bgw_shard *s, const struct slot *slot)
     bool known_to_stay = slot->group->kept && !slot->value;
     struct kept *k = known_to_stay ? NULL : kept_of(s, slot->group);
     if (k)
-        kept_rest(s, k, slot->value);
+        kept_rest(s, k, slot);
+}
+
+/* An error is no knowledge: whoever comes after those who waited for it has it tried again. */
+static bool only_failed(const struct slot *slot)
+{
+    return slot->answered && !slot->value && slot->failed && slot->state == BGW_STATE_UNKNOWN && !BGW_BUG("errors_are_kept");
 }
 
 bool bgw_shard_read(struct bgw_shard *s, const struct bgw_read_question *q, void *user, struct bgw_now now, struct bgw_read **read,
@@ -401,7 +448,9 @@ bool bgw_shard_read(struct bgw_shard *s, const struct bgw_read_question *q, void
     asked.slot = tenant ? want_slot(s, q, tenant, part) : NULL;
     tenant_release(s, tenant);
     *read = NULL;
-    asked.watched = asked.slot && asked.slot->answered;
+    if (asked.slot && (q->ask || only_failed(asked.slot)))
+        asked.ask = s->ask_ticket; /* none has it yet */
+    asked.watched = asked.slot && asked.slot->answered && !asked.ask;
     if (asked.slot && judge(s, &asked, answer)) {
         keep(s, asked.slot);
         return true;
@@ -423,6 +472,7 @@ void bgw_shard_read_cancel(struct bgw_shard *s, struct bgw_read *read)
 void reads_init(struct bgw_shard *s)
 {
     struct reads *reads = &s->reads;
+    s->ask_ticket = 1;
     bgw_pool_init(&reads->waiting, sizeof(struct bgw_read), s->config.reads_max);
     bgw_pool_init(&reads->kept, sizeof(struct kept), GROUPS_MAX);
     bgw_list_init(&reads->idle);
