@@ -8,6 +8,7 @@
 
 #include "bgw/buf.h"
 #include "bgw/clock.h"
+#include "bgw/sources.h"
 
 /* fixed-size value */
 struct bgw_health {
@@ -18,6 +19,8 @@ struct bgw_health {
 
 /* Adds a name to `degraded`; one that is there already, or does not fit, changes nothing. */
 void bgw_health_degrade(struct bgw_health *h, const char *name);
+/* What of Redis, the invalidation channel and the origin is away, and whose breaker is not closed; never whether it is ready. */
+void bgw_health_of_sources(struct bgw_health *h, const struct bgw_sources_view *view);
 
 /* Each appends one JSON object; the return value is the HTTP status that belongs to it. */
 int bgw_health_page(struct bgw_buf *out, struct bgw_now now, const char *version); /* /health */

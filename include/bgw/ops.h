@@ -3,12 +3,14 @@
  * ops: the operator's port. A small, strict HTTP/1.1 responder of its own on a loop: it shares no
  * code with the client port, so it answers when that one is in trouble.
  *
- *   GET  /metrics  /health  /livez  /readyz[?verbose]  /version
- *   POST /revocations
+ *   GET  /metrics  /health  /livez  /readyz[?verbose]  /version  /flags
+ *   POST /revocations  /flags  /v1/warmup
  */
 #ifndef BGW_OPS_H
 #define BGW_OPS_H
 
+#include "bgw/feed.h"
+#include "bgw/flags.h"
 #include "bgw/health.h"
 #include "bgw/loop.h"
 #include "bgw/revocations.h"
@@ -28,6 +30,11 @@ struct bgw_admin_config {
      * thread later; `answer` gets the response's JSON body if the status is not 0. NULL: 404. */
     int (*revoke)(void *arg, struct bgw_slice text, uint64_t token, struct bgw_buf *answer);
     void *revoke_arg;
+    struct bgw_flags *flags; /* GET and POST /flags; NULL: 404 */
+    /* POST /v1/warmup: this account (part 0: in its default currency) is to be read soon. False: no room for it now. NULL: 404. */
+    bool (*warm)(void *arg, const struct bgw_slot_name *name);
+    void *warm_arg;
+    const struct bgw_feed *feed; /* whose accounts are warmed; with `warm` */
     void (*audited)(void *arg, const char *path, int status); /* every POST; NULL: nobody cares */
     void *audited_arg;
 };

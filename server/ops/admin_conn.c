@@ -2,7 +2,7 @@
 /*
  * admin_conn: a connection of the admin port, from its handshake to its end: read a header, perhaps
  * a body, answer, and again. Hides states and deadlines from the pages. Ops thread only. One header
- * of 8 KiB, one body of 128 KiB and one response in memory; every state has a deadline, so a silent
+ * of 8 KiB, one body of 1 MiB at most and one response in memory; every state has a deadline, so a silent
  * peer costs a slot for a minute at most. Invariant: one request at a time; what is pipelined waits.
  */
 #include "admin_conn.h"
@@ -187,7 +187,7 @@ static bool hand_over_body(struct bgw_admin_conn *c)
     c->state = WAITING;
     watch(c, 0); /* an end or an error comes all the same */
     arm(c, ANSWER_DEADLINE_MS);
-    int status = config->revoke(config->revoke_arg, bgw_buf_slice(&c->body), c->token, &answer);
+    int status = bgw_admin_post(config, c->path, bgw_buf_slice(&c->body), c->token, &answer);
     bgw_buf_clear(&c->body);
     bool alive = status == 0 || reply(c, status, bgw_buf_slice(&answer));
     bgw_buf_deinit(&answer);

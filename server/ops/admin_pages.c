@@ -6,6 +6,9 @@
  */
 #include "admin_pages.h"
 
+#include "flags_page.h"
+#include "warmup_page.h"
+
 #include "bgw/metrics.h"
 
 #define BODY_MAX (8u << 20) /* thousands of partitions' lag fit many times */
@@ -19,13 +22,13 @@ static const struct {
 } problems[] = {
     {400, "Bad Request", "bad_request", "the request is not well-formed HTTP/1.1 (CRLF line ends, one Host, one length)"},
     {403, "Forbidden", "browser", "this port is for operators: what a browser's page sends (Origin) is refused"},
-    {404, "Not Found", "not_found", "the pages here are /metrics, /health, /livez, /readyz, /readyz?verbose, /version and, by POST, /revocations"},
-    {405, "Method Not Allowed", "method_not_allowed", "pages are read with GET or HEAD; /revocations takes POST"},
+    {404, "Not Found", "not_found", "the pages here are /metrics, /health, /livez, /readyz, /readyz?verbose, /version, /flags and, by POST, /revocations, /flags and /v1/warmup"},
+    {405, "Method Not Allowed", "method_not_allowed", "pages are read with GET or HEAD; /revocations and /v1/warmup take POST, /flags takes both"},
     {408, "Request Timeout", "timeout", "the request did not arrive in time"},
     {411, "Length Required", "length_required", "a body is announced by Content-Length, and not sent in chunks"},
-    {413, "Content Too Large", "too_large", "a revocation may have 131072 bytes; other requests have no body"},
+    {413, "Content Too Large", "too_large", "a revocation may have 131072 bytes, a warm-up 1048576, flags 4096; other requests have no body"},
     {414, "URI Too Long", "uri_too_long", "the request line may have 2048 bytes"},
-    {415, "Unsupported Media Type", "media_type", "a revocation is sent as Content-Type: application/json"},
+    {415, "Unsupported Media Type", "media_type", "a body is sent as Content-Type: application/json"},
     {417, "Expectation Failed", "expectation", "the one expectation that is met here is 100-continue"},
     {422, "Unprocessable Content", "unprocessable", "the body was understood and cannot be acted on"},
     {431, "Request Header Fields Too Large", "header_too_large", "the request header may have 8192 bytes"},
@@ -41,12 +44,38 @@ static const char *title_of(int status)
     for (size_t i = 0; i < sizeof(problems) / sizeof(*problems); i++)
         if (problems[i].status == status)
             return problems[i].title;
-    return "OK";
+    return status == 202 ? "Accepted" : "OK";
 }
 
-static bool is_revocations(struct bgw_slice path)
+static const struct path {
+    const char *text;
+    bool reads, posts;
+    size_t body_max;
+} paths[] = {
+    {"/metrics", true, false, 0},
+    {"/health", true, false, 0},
+    {"/livez", true, false, 0},
+    {"/readyz", true, false, 0},
+    {"/version", true, false, 0},
+    {"/flags", true, true, 4096},
+    {"/revocations", false, true, 131072},
+    {"/v1/warmup", false, true, BGW_ADMIN_BODY_MAX},
+};
+
+static const struct path *path_of(struct bgw_slice text)
 {
-    return bgw_slice_eq(path, BGW_SLICE("/revocations"));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+        if (bgw_slice_eq(text, bgw_slice_str(paths[i].text)))
+            return &paths[i];
+    return NULL;
+}
+
+static const char *allow_line(struct bgw_slice path)
+{
+    const struct path *p = path_of(path);
+    if (p && p->posts)
+        return p->reads ? "Allow: GET, HEAD, POST\r\n\r\n" : "Allow: POST\r\n\r\n";
+    return "Allow: GET, HEAD\r\n\r\n";
 }
 
 static void append_head(struct bgw_buf *out, int status, const char *type, size_t len, bool keep_alive)
@@ -78,7 +107,7 @@ void bgw_admin_refuse(int status, struct bgw_slice path, struct bgw_buf *out)
     append_head(out, status, PROBLEM, body.len, false);
     if (status == 405) { /* before the empty line */
         out->len -= out->failed ? 0 : 2;
-        bgw_buf_append_str(out, is_revocations(path) ? "Allow: POST\r\n\r\n" : "Allow: GET, HEAD\r\n\r\n");
+        bgw_buf_append_str(out, allow_line(path));
     }
     bgw_buf_append(out, bgw_buf_slice(&body));
     bgw_buf_deinit(&body);
@@ -90,29 +119,51 @@ void bgw_admin_reply(int status, struct bgw_slice json, bool keep_alive, struct 
     bgw_buf_append(out, json);
 }
 
-static bool is_page(struct bgw_slice path)
+int bgw_admin_problem(struct bgw_buf *out, int status, const char *code, struct bgw_slice detail)
 {
-    static const char *const pages[] = {"/metrics", "/health", "/livez", "/readyz", "/version"};
-    for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
-        if (bgw_slice_eq(path, bgw_slice_str(pages[i])))
-            return true;
-    return false;
+    bgw_buf_appendf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":", title_of(status), status,
+                    code);
+    bgw_buf_append_json(out, detail);
+    bgw_buf_append_byte(out, '}');
+    return status;
+}
+
+/* What this gateway has no part for is not there. */
+static bool has_part(const struct bgw_admin_config *config, struct bgw_slice path)
+{
+    if (bgw_slice_eq(path, BGW_SLICE("/revocations")))
+        return config->revoke;
+    if (bgw_slice_eq(path, BGW_SLICE("/v1/warmup")))
+        return config->warm;
+    return config->flags || !bgw_slice_eq(path, BGW_SLICE("/flags"));
 }
 
 int bgw_admin_route(const struct bgw_admin_config *config, const struct bgw_admin_request *request)
 {
-    bool posts = request->method == BGW_ADMIN_POST;
-    if (is_page(request->path))
-        return posts ? 405 : 200;
-    if (!config->revoke || !is_revocations(request->path))
+    const struct path *p = path_of(request->path);
+    if (!p || !has_part(config, request->path))
         return 404;
-    if (!posts)
+    if (request->method != BGW_ADMIN_POST)
+        return p->reads ? 200 : 405;
+    if (!p->posts)
         return 405;
     if (request->origin)
         return 403;
     if (!request->has_length)
         return 411;
+    if (request->content_length > p->body_max)
+        return 413;
     return request->json ? 200 : 415;
+}
+
+int bgw_admin_post(const struct bgw_admin_config *config, const char *path, struct bgw_slice body, uint64_t token,
+                   struct bgw_buf *answer)
+{
+    if (strcmp(path, "/flags") == 0)
+        return flags_page_change(config->flags, body, answer);
+    if (strcmp(path, "/v1/warmup") == 0)
+        return warmup_page(config, body, answer);
+    return config->revoke(config->revoke_arg, body, token, answer);
 }
 
 static bool has_flag(struct bgw_slice query, const char *name)
@@ -148,6 +199,8 @@ static int make_page(const struct bgw_admin_config *config, const struct bgw_adm
         config->health(config->health_arg, &health);
         return bgw_health_readyz(body, &health, has_flag(request->query, "verbose"));
     }
+    if (bgw_slice_eq(request->path, BGW_SLICE("/flags")) && config->flags)
+        return flags_page(config->flags, body);
     if (bgw_slice_eq(request->path, BGW_SLICE("/version"))) {
         bgw_buf_append_str(body, "{\"service\":\"bgw\",\"version\":");
         bgw_buf_append_json(body, bgw_slice_str(config->version));

@@ -85,17 +85,17 @@ static int parse_request_line(struct bgw_slice line, struct bgw_admin_request *o
         return status;
     if (!target_valid(target))
         return 400;
+    const char *question = memchr(target.data, '?', target.len);
+    size_t path_len = question ? (size_t)(question - target.data) : target.len;
+    out->path = bgw_slice_of(target.data, path_len);
+    out->query = question ? bgw_slice_of(question + 1, target.len - path_len - 1)
+                          : bgw_slice_of(target.data + target.len, 0);
     if (bgw_slice_eq(method, BGW_SLICE("HEAD")))
         out->method = BGW_ADMIN_HEAD;
     else if (bgw_slice_eq(method, BGW_SLICE("POST")))
         out->method = BGW_ADMIN_POST;
     else if (!bgw_slice_eq(method, BGW_SLICE("GET")))
         return 405;
-    const char *question = memchr(target.data, '?', target.len);
-    size_t path_len = question ? (size_t)(question - target.data) : target.len;
-    out->path = bgw_slice_of(target.data, path_len);
-    out->query = question ? bgw_slice_of(question + 1, target.len - path_len - 1)
-                          : bgw_slice_of(target.data + target.len, 0);
     return 200;
 }
 

@@ -7,7 +7,7 @@
 
 #define BGW_ADMIN_HEADER_MAX 8192 /* request line and header; beyond it 431 */
 #define BGW_ADMIN_LINE_MAX 2048   /* the request line; beyond it 414 */
-#define BGW_ADMIN_BODY_MAX 131072 /* beyond it 413: the largest revocation */
+#define BGW_ADMIN_BODY_MAX 1048576 /* beyond it 413: the largest list of accounts to warm; other paths take less, see admin_pages.c */
 
 enum bgw_admin_method { BGW_ADMIN_GET, BGW_ADMIN_HEAD, BGW_ADMIN_POST };
 

@@ -33,6 +33,20 @@ void bgw_health_degrade(struct bgw_health *h, const char *name)
     snprintf(h->degraded + len, sizeof(h->degraded) - len, "%s%s", len ? "," : "", quoted);
 }
 
+void bgw_health_of_sources(struct bgw_health *h, const struct bgw_sources_view *view)
+{
+    if (view->redis == BGW_LINK_DOWN)
+        bgw_health_degrade(h, "redis");
+    if (view->channel == BGW_LINK_DOWN)
+        bgw_health_degrade(h, "invalidations");
+    if (view->origin == BGW_LINK_DOWN)
+        bgw_health_degrade(h, "origin");
+    if (view->redis_breaker != BGW_BREAKER_CLOSED)
+        bgw_health_degrade(h, "redis_breaker");
+    if (view->origin_breaker != BGW_BREAKER_CLOSED)
+        bgw_health_degrade(h, "origin_breaker");
+}
+
 int bgw_health_page(struct bgw_buf *out, struct bgw_now now, const char *version)
 {
     bgw_buf_append_str(out, "{\"ok\":true,\"timestamp\":");

@@ -38,26 +38,31 @@ enum bgw_refusal read_reply_verdict(const struct bgw_read_answer *a, const struc
     return a->reason == BGW_REASON_SHED ? BGW_REFUSAL_SHED : BGW_REFUSAL_SOURCE_UNAVAILABLE;
 }
 
+/* A source was asked, and what is told is its answer. */
+static bool brought(const struct bgw_read_answer *a)
+{
+    return a->fetched && a->reason != BGW_REASON_SOURCE_UNAVAILABLE && a->reason != BGW_REASON_SHED;
+}
+
 enum read_cache read_reply_cache(const struct read_request *q, const struct bgw_read_answer *a)
 {
     if (a->state == BGW_STATE_STALE)
         return READ_CACHE_STALE;
-    if (q->prove && a->proved)
+    if (q->prove && (a->proved || brought(a)))
         return READ_CACHE_BYPASS;
-    if (a->watched || (a->value && a->source == BGW_SOURCE_STREAM))
+    if (!a->fetched)
         return READ_CACHE_HIT;
     return a->joined ? READ_CACHE_COALESCED : READ_CACHE_MISS;
 }
 
-/* From the nearest to the farthest; of something that a source has said, and that was held here when it was asked for, the source is
- * this gateway. */
+/* From the nearest to the farthest. What a source has said for an earlier read, and was held since, comes from this gateway. */
 enum origin { FROM_STREAM, FROM_L1, FROM_CACHE, FROM_DATABASE };
 
 static enum origin origin_of(const struct bgw_read_answer *a)
 {
     if (a->source == BGW_SOURCE_STREAM)
         return FROM_STREAM;
-    if (a->watched)
+    if (!brought(a))
         return FROM_L1;
     return a->source == BGW_SOURCE_CACHE ? FROM_CACHE : FROM_DATABASE;
 }

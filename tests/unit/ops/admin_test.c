@@ -101,8 +101,8 @@ TEST(length_of_a_body_has_one_meaning_or_none)
         {"PUT / HTTP/1.1\r\n" H "\r\n", 405},
         {"post / HTTP/1.1\r\n" H "\r\n", 405},
         {"POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 400}, /* no Host */
-        {"POST / HTTP/1.1\r\n" H "Content-Length: 131072\r\n\r\n", 200},
-        {"POST / HTTP/1.1\r\n" H "Content-Length: 131073\r\n\r\n", 413},
+        {"POST / HTTP/1.1\r\n" H "Content-Length: 1048576\r\n\r\n", 200},
+        {"POST / HTTP/1.1\r\n" H "Content-Length: 1048577\r\n\r\n", 413},
         {"POST / HTTP/1.1\r\n" H "Content-Length: 99999999999999999999999999\r\n\r\n", 413},
         {"POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551617\r\n\r\n", 413},
         {"POST / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n", 400},

@@ -111,6 +111,14 @@ TEST(a_refused_negotiation_says_why_in_one_line_of_text)
     close_hub();
 
     open_hub();
+    static const struct bgw_flags none; /* all are off */
+    host.api.flags = &none;
+    ask(NEGOTIATE BEARER "\r\n");
+    CHECK_EQ_I64(sent_count("HTTP/1.1 503"), 1);
+    CHECK_EQ_I64(sent_count("\r\n\r\npush_off: "), 1);
+    close_hub();
+
+    open_hub();
     policy.handshakes_per_s = 1;
     ask(NEGOTIATE BEARER "\r\n");
     CHECK_EQ_I64(sent_count("HTTP/1.1 200"), 1);
@@ -123,7 +131,7 @@ TEST(a_refused_negotiation_says_why_in_one_line_of_text)
     ask(NEGOTIATE "\r\n");
     CHECK_EQ_I64(sent_count("HTTP/1.1 401"), 1);
     CHECK_EQ_I64(sent_count(TEXT_TYPE), 1);
-    CHECK_EQ_I64(bgw_metric_read(BGW_M_NEGOTIATIONS_REFUSED), before + 4);
+    CHECK_EQ_I64(bgw_metric_read(BGW_M_NEGOTIATIONS_REFUSED), before + 5);
     close_hub();
 }
 

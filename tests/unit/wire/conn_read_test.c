@@ -224,3 +224,100 @@ TEST(what_was_shown_and_what_was_denied_is_written_down_once)
     CHECK(events[0].part == bgw_part_of(BGW_SLICE("USD")));
     end();
 }
+
+TEST(sources_are_asked_where_what_is_held_is_not_to_be_believed)
+{
+    static const struct {
+        const char *redis, *origin, *pg;
+        bool l1, no_cache, asks;
+    } rows[] = {
+        {"", "", "", true, true, false},       {"", "", "", false, true, false},     {"r:6379", "", "", true, false, false},
+        {"r:6379", "", "", true, true, true},  {"", "http://o", "", true, true, true}, {"", "", "postgresql://p", true, true, true},
+        {"r:6379", "", "", false, false, true}, {NULL, NULL, NULL, false, true, false},
+    };
+    struct bgw_flags flags = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        begin();
+        config.redis = rows[i].redis;
+        config.ledger_internal = rows[i].origin;
+        config.origin_pg = rows[i].pg;
+        bgw_flag_set(&flags, BGW_FLAG_L1, rows[i].l1);
+        bgw_flag_set(&flags, BGW_FLAG_STALE, true);
+        host.api.flags = &flags;
+        give_str(rows[i].no_cache ? ONE BEARER "Cache-Control: no-cache\r\n\r\n" : READ);
+        CHECK(rig_reads[0].question.ask == rows[i].asks && rig_reads[0].question.prove == rows[i].no_cache);
+        config.redis = config.ledger_internal = config.origin_pg = NULL;
+        end();
+    }
+}
+
+TEST(reads_are_counted_by_how_their_answers_came_about)
+{
+    static const enum bgw_metric ids[] = {BGW_M_READ_CACHE_HIT, BGW_M_READ_CACHE_BYPASS, BGW_M_READ_CACHE_COALESCED,
+                                          BGW_M_READ_CACHE_MISS, BGW_M_READ_CACHE_STALE};
+    static const struct {
+        enum bgw_read_result result;
+        enum bgw_slot_state state;
+        bool fetched, joined;
+        int counter; /* of ids; -1: none */
+    } rows[] = {
+        {BGW_READ_VALUE, BGW_STATE_FRESH, false, false, 0},   {BGW_READ_VALUE, BGW_STATE_FRESH, true, true, 2},
+        {BGW_READ_VALUE, BGW_STATE_FRESH, true, false, 3},    {BGW_READ_VALUE, BGW_STATE_STALE, false, false, 4},
+        {BGW_READ_UNKNOWN, BGW_STATE_UNKNOWN, true, false, 3}, {BGW_READ_UNKNOWN, BGW_STATE_REMOVED, false, false, 0},
+        {BGW_READ_BUSY, BGW_STATE_UNKNOWN, false, false, -1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        begin();
+        for (size_t k = 0; k < 5; k++)
+            (void)rise(ids[k]);
+        read_answer.result = rows[i].result;
+        read_answer.state = rows[i].state;
+        read_answer.fetched = rows[i].fetched;
+        read_answer.joined = rows[i].joined;
+        if (rows[i].result != BGW_READ_VALUE)
+            read_answer.value = NULL;
+        give_str(READ);
+        for (size_t k = 0; k < 5; k++)
+            CHECK_EQ_I64(rise(ids[k]), (int)k == rows[i].counter);
+        end();
+    }
+}
+
+TEST(stale_value_is_not_told_while_its_flag_is_off)
+{
+    struct bgw_flags flags = {0};
+    begin();
+    host.api.flags = &flags;
+    read_answer.state = BGW_STATE_STALE;
+    (void)rise(BGW_M_READ_CACHE_STALE);
+    give_str(READ "GET /v1/balances?account=A HTTP/1.1\r\nHost: a\r\n" BEARER "\r\n");
+    CHECK_EQ_I64(sent_count("HTTP/1.1 503 "), 1);
+    CHECK_EQ_I64(sent_count("\"status\":503,\"code\":\"source_unavailable\""), 2);
+    CHECK_EQ_I64(sent_count("12345"), 0);
+    CHECK_EQ_I64(rise(BGW_M_READ_CACHE_STALE), 0);
+    end();
+}
+
+TEST(shed_read_says_when_to_come_back_and_is_counted_as_one)
+{
+    begin();
+    read_answer = (struct bgw_read_answer){.result = BGW_READ_UNKNOWN, .state = BGW_STATE_UNKNOWN, .reason = BGW_REASON_SHED};
+    (void)rise(BGW_M_READS_SHED);
+    give_str(READ READ);
+    CHECK_EQ_I64(sent_count("HTTP/1.1 503 "), 2);
+    CHECK_EQ_I64(sent_count("Retry-After: 1\r\n"), 2);
+    CHECK_EQ_I64(sent_count("\r\n\r\nService temporarily unavailable - please retry"), 2);
+    CHECK_EQ_I64(rise(BGW_M_READS_SHED), 2);
+    CHECK(!sock.finished);
+    end();
+}
+
+TEST(pages_of_numbers_need_no_token)
+{
+    begin();
+    give_str(GET("/v1/stats/shedding") GET("/payments/load-shedding/stats") GET("/v1/stats/cache") GET("/ledger/cache/stats"));
+    CHECK_EQ_I64(sent_count("HTTP/1.1 200 OK\r\n"), 4);
+    CHECK_EQ_I64(sent_count("{\"tokensAvailable\":0,"), 2);
+    CHECK_EQ_I64(sent_count("\"redisMemoryBytes\":null}"), 2);
+    end();
+}

@@ -371,3 +371,27 @@ TEST(the_last_words_wait_for_a_slow_socket)
     CHECK(sock.finished);
     close_conn();
 }
+
+TEST(streams_are_refused_while_push_is_off_and_open_ones_stay)
+{
+    struct bgw_flags flags = {0};
+    open_tenant();
+    host.api.flags = &flags;
+    bgw_flag_set(&flags, BGW_FLAG_PUSH, true);
+    give_str(STREAM("?account=A", TOKEN));
+    CHECK_EQ_I64(session.opened, 1);
+    bgw_flag_set(&flags, BGW_FLAG_PUSH, false);
+    bgw_conn_host_turn_end(&host);
+    CHECK(session.open && !sock.finished);
+    close_conn();
+    open_tenant();
+    host.api.flags = &flags;
+    int64_t before = bgw_metric_read(BGW_M_HANDSHAKES_PUSH_OFF);
+    give_str(STREAM("?account=A", TOKEN));
+    CHECK_EQ_I64(sent_count("HTTP/1.1 503"), 1);
+    CHECK_EQ_I64(sent_count("\"code\":\"push_off\""), 1);
+    CHECK_EQ_I64(sent_count("Retry-After: "), 1);
+    CHECK(!session.opened);
+    CHECK_EQ_I64(bgw_metric_read(BGW_M_HANDSHAKES_PUSH_OFF), before + 1);
+    close_conn();
+}

@@ -248,3 +248,16 @@ TEST(a_drain_refuses_sessions_says_bye_and_keeps_answering)
     CHECK(sock.finished && sock.sent_len == 0);
     close_conn();
 }
+
+TEST(upgrades_are_refused_while_push_is_off)
+{
+    struct bgw_flags flags = {0};
+    open_conn();
+    host.api.flags = &flags;
+    give_str(UPGRADE_BUT_END NATIVE "\r\n");
+    CHECK_EQ_I64(sent_count("HTTP/1.1 503"), 1);
+    CHECK_EQ_I64(sent_count("\"code\":\"push_off\""), 1);
+    CHECK_EQ_I64(sent_count("Retry-After: "), 1);
+    CHECK(sock.finished && !session.opened);
+    close_conn();
+}

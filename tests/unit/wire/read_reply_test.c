@@ -206,20 +206,28 @@ TEST(source_is_where_the_value_was_when_it_was_asked_for)
 {
     static const struct {
         enum bgw_source source;
-        bool watched, joined;
+        bool fetched, joined;
+        enum bgw_state_reason reason;
         const char *from, *how;
     } rows[] = {
-        {BGW_SOURCE_STREAM, false, false, "stream", "HIT"},       {BGW_SOURCE_STREAM, true, false, "stream", "HIT"},
-        {BGW_SOURCE_CACHE, false, false, "cache", "MISS"},        {BGW_SOURCE_CACHE, false, true, "cache", "COALESCED"},
-        {BGW_SOURCE_CACHE, true, false, "l1", "HIT"},             {BGW_SOURCE_DATABASE, false, false, "database", "MISS"},
-        {BGW_SOURCE_DATABASE, false, true, "database", "COALESCED"}, {BGW_SOURCE_DATABASE, true, false, "l1", "HIT"},
+        {BGW_SOURCE_STREAM, false, false, 0, "stream", "HIT"},
+        {BGW_SOURCE_CACHE, false, false, 0, "l1", "HIT"},
+        {BGW_SOURCE_DATABASE, false, false, 0, "l1", "HIT"},
+        {BGW_SOURCE_CACHE, true, false, 0, "cache", "MISS"},
+        {BGW_SOURCE_CACHE, true, true, 0, "cache", "COALESCED"},
+        {BGW_SOURCE_DATABASE, true, false, 0, "database", "MISS"},
+        {BGW_SOURCE_DATABASE, true, true, 0, "database", "COALESCED"},
+        {BGW_SOURCE_STREAM, true, false, 0, "stream", "MISS"}, /* a record came first */
+        {BGW_SOURCE_DATABASE, true, false, BGW_REASON_SOURCE_UNAVAILABLE, "l1", "MISS"}, /* asked in vain */
+        {BGW_SOURCE_CACHE, true, false, BGW_REASON_SHED, "l1", "MISS"},
     };
     ask(TARGET, "", "GET");
     know(PLAIN);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         result.answer.source = rows[i].source;
-        result.answer.watched = rows[i].watched;
+        result.answer.fetched = rows[i].fetched;
         result.answer.joined = rows[i].joined;
+        result.answer.reason = rows[i].reason;
         const char *text = one();
         CHECK_EQ_STR(SOURCE_LINE(text), rows[i].from);
         CHECK_EQ_STR(SOURCE_MEMBER(text), rows[i].from);
@@ -237,11 +245,15 @@ TEST(bypass_that_asked_a_source_names_it)
 {
     ask(TARGET, "Cache-Control: no-cache\r\n", "GET");
     know(PLAIN);
-    result.answer.proved = true;
     result.answer.source = BGW_SOURCE_DATABASE;
+    result.answer.fetched = true; /* whether or not the stream could be proved in time */
     const char *text = one();
     CHECK_EQ_STR(CACHE_LINE(text), "BYPASS");
     CHECK_EQ_STR(SOURCE_LINE(text), "database");
+    result.answer.reason = BGW_REASON_SOURCE_UNAVAILABLE;
+    text = one();
+    CHECK_EQ_STR(CACHE_LINE(text), "MISS");
+    CHECK_EQ_STR(SOURCE_LINE(text), "l1");
 }
 
 TEST(known_tag_is_304_with_the_same_headers_and_head_has_no_body)
@@ -323,6 +335,7 @@ TEST(of_several_the_farthest_source_and_the_worst_news_stand_above)
     know(PLAIN);
     far = stale = result;
     far.answer.source = BGW_SOURCE_CACHE;
+    far.answer.fetched = true;
     stale.answer.state = BGW_STATE_STALE;
     const struct read_result *const all[] = {&result, &far, &none, &stale};
     for (size_t count = 1; count <= 4; count++) {
