@@ -18,7 +18,7 @@ struct bgw_hedge { /* one thread */
     uint32_t sample_count;
     int64_t p95_us, p95_at_ms;
     int64_t second_ms; /* the second that is being counted */
-    uint32_t calls, hedges, calls_before, hedges_before; /* origin calls and hedges, this second and the last */
+    uint32_t calls, hedges, calls_before; /* other origin calls and hedges of this second, calls of the last */
 };
 void bgw_hedge_init(struct bgw_hedge *h, int64_t fixed_us);
 void bgw_hedge_sample(struct bgw_hedge *h, int64_t redis_us, int64_t now_ms); /* what a Redis read took */
