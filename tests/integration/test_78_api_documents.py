@@ -136,6 +136,9 @@ def gw():
 
 EVIL = "Origin: https://evil.example.com"
 BALANCE, GLOBAL = "/ledger/accounts/{id}/balance", "/ledger/accounts/{id}/balance/global"
+STATS = ("/payments/load-shedding/stats", "/v1/stats/shedding", "/ledger/cache/stats", "/v1/stats/cache")
+
+
 def of_balance(path, suffix):
     """What one read may be answered: the paths differ in nothing."""
     at = f"/ledger/accounts/{ALICE}{suffix}"
@@ -168,6 +171,8 @@ REQUESTS = [
     ("/readyz", 200, None, request("/readyz")),
     ("/readyz", 200, None, request("/readyz?verbose")),
     ("/ws/info", 200, None, request("/ws/info")),
+    *((path, 200, None, (path, None)) for path in STATS),
+    ("/v1/stats/cache", 405, "method_not_allowed", request("/v1/stats/cache", method="DELETE")),
     ("/demo/token.json", 404, "not_found", request("/demo/token.json")),
     ("/", 200, None, request("/")),
     *of_balance(BALANCE, "/balance"),
