@@ -31,9 +31,9 @@ struct bgw_redis_link_config { /* copied */
     bool subscriber;           /* carries SUBSCRIBE alone */
     uint64_t seed;
     void *arg;
-    void (*state)(void *arg, bool up, const char *words); /* words: why not, without names or addresses */
+    void (*state)(void *arg, bool up, const char *words); /* false also while it was down already: other words. They are why not, without names or addresses */
     void (*message)(void *arg, struct bgw_slice channel, struct bgw_slice payload); /* subscriber */
-    void (*pushed)(void *arg, const struct bgw_redis_value *v); /* RESP3 push, such as invalidate; may be NULL */
+    void (*pushed)(void *arg, const struct bgw_redis_value *v); /* RESP3 push, such as invalidate; NULL: RESP2 will do */
 };
 /* BGW_CONFIG and a sentence: the address is none of those forms. Nothing is connected before the loop runs. */
 BGW_MUST_CHECK enum bgw_status bgw_redis_link_create(struct bgw_redis_link **out, struct bgw_loop *loop,
@@ -44,5 +44,7 @@ bool bgw_redis_link_up(const struct bgw_redis_link *l);
 bool bgw_redis_link_command(struct bgw_redis_link *l, const struct bgw_slice *words, size_t count, bgw_redis_reply reply, void *arg);
 /* Subscribes now and after every reconnection; state(up) comes when all subscriptions are confirmed. Before the loop runs. */
 void bgw_redis_link_subscribe(struct bgw_redis_link *l, struct bgw_slice channel);
+/* Ends the connection, soon but not inside this call, and makes another: its owner knows that it is of no use. */
+void bgw_redis_link_restart(struct bgw_redis_link *l, const char *words /* a literal */);
 
 #endif

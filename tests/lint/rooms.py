@@ -48,7 +48,7 @@ LIBRARIES = {
     r"librdkafka/": r"server/ingest/|bench/swarm/",
     r"libwebsockets": r"server/wire/transport\w*\.[ch]$",
     r"llhttp": r"server/wire/http\w*\.[ch]$",
-    r"openssl/": r"bench/(?:swarm|baseline)/|server/auth/|server/tls/|server/ops/admin_tls\.c$",
+    r"openssl/": r"bench/(?:swarm|baseline)/|server/auth/|server/tls/|server/ops/admin_tls\.c$|server/read/redis_link_tls\.c$",
     r"cjson/|cJSON": r"server/config/",
     r"hiredis/": r"server/read/redis_link\w*\.[ch]$",
     r"libpq|postgresql/": r"server/read/origin_pg\w*\.[ch]$",
