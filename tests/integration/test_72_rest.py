@@ -512,7 +512,7 @@ def test_reads_are_counted_by_result(gw, feed, rest):
     rest.good("/v1/balances?account=count&account=count&account=x%20")
     after = reads()
     assert {k: after[k] - before[k] for k in after} == {
-        "hit": 3, "value": 0, "not_modified": 1, "unknown": 1, "too_old": 1, "timeout": 0, "busy": 0, "refused": 2}
+        "hit": 3, "value": 0, "not_modified": 1, "unknown": 1, "too_old": 1, "timeout": 0, "busy": 0, "shed": 0, "refused": 2}
 
 
 # ---- never older ----
