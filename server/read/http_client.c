@@ -297,7 +297,7 @@ static bool set_route(CURL *e, const struct bgw_http_client_request *r, const st
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-    rc = rc ? rc : curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L); /* asked minutes apart: nothing to keep open */
+    rc = rc ? rc : curl_easy_setopt(e, CURLOPT_FORBID_REUSE, r->keep_alive ? 0L : 1L);
     if (!rc && (at->loopback || !at->tls))
         rc = curl_easy_setopt(e, CURLOPT_PROXY, "");
     return rc == CURLE_OK;
@@ -315,9 +315,8 @@ static bool set_limits(CURL *e, const struct bgw_http_client_request *r)
     return rc == CURLE_OK;
 }
 
-static bool set_up(struct bgw_http_transfer *t, const struct bgw_http_address *at)
+static bool set_headers(struct bgw_http_transfer *t, const struct bgw_http_client_request *r)
 {
-    const struct bgw_http_client_request *r = &t->request;
     struct bgw_buf accept;
     bgw_buf_init(&accept, 512);
     bgw_buf_appendf(&accept, "Accept: %s", r->accept ? r->accept : "*/*");
@@ -325,8 +324,14 @@ static bool set_up(struct bgw_http_transfer *t, const struct bgw_http_address *a
     if (!accept.failed)
         t->headers = curl_slist_append(NULL, accept.data);
     bgw_buf_deinit(&accept);
+    return t->headers && (!r->header || curl_slist_append(t->headers, r->header)); /* the head stays the same */
+}
+
+static bool set_up(struct bgw_http_transfer *t, const struct bgw_http_address *at)
+{
+    const struct bgw_http_client_request *r = &t->request;
     CURL *e = t->easy;
-    return t->headers && curl_easy_setopt(e, CURLOPT_PRIVATE, t) == CURLE_OK &&
+    return set_headers(t, r) && curl_easy_setopt(e, CURLOPT_PRIVATE, t) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->detail) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEDATA, t) == CURLE_OK &&
@@ -341,7 +346,7 @@ static enum bgw_status begin(struct bgw_http_transfer *t)
     /* it was looked at before: now only memory can be lacking */
     if (bgw_http_address_parse(t->request.url, &at) || !set_up(t, &at) || curl_multi_add_handle(t->client->multi, t->easy) != CURLM_OK)
         return BGW_NO_MEMORY;
-    t->request.url = t->request.accept = t->request.ca_file = NULL; /* the caller's; the library has copies */
+    t->request.url = t->request.accept = t->request.header = t->request.ca_file = NULL; /* the caller's; the library has copies */
     return BGW_OK;
 }
 

@@ -36,6 +36,8 @@ struct bgw_http_client_answer {
 struct bgw_http_client_request { /* copied */
     const char *url;     /* one that bgw_http_address_parse took */
     const char *accept;  /* media types */
+    const char *header;  /* one more line, "Name: value", or NULL */
+    bool keep_alive;     /* its connection may be used again */
     const char *ca_file; /* NULL or "": the system's authorities; else these alone, read anew each time */
     int64_t timeout_ms;  /* from the start to the last byte */
     size_t bytes_max;
