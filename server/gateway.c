@@ -78,7 +78,12 @@ static enum bgw_status check_config(struct bgw_gateway *g, struct bgw_buf *error
                                   "a new one");
         return BGW_CONFIG;
     }
-    return bgw_ready_prepare(c->ready_file, error);
+    if (*c->ledger_internal && *c->origin_pg) {
+        bgw_buf_append_str(error, "LEDGER_INTERNAL and BGW_ORIGIN_PG are both set: the balance has one origin, name one of them");
+        return BGW_CONFIG;
+    }
+    enum bgw_status status = bgw_flags_parse(&g->flags, c->flags, error);
+    return status == BGW_OK ? bgw_ready_prepare(c->ready_file, error) : status;
 }
 
 static struct bgw_slice token_secret(const struct bgw_config *c)
@@ -127,13 +132,22 @@ static enum bgw_status bind_clients(struct bgw_gateway *g, struct bgw_buf *error
 static void tell_health(void *arg, struct bgw_health *out)
 {
     struct bgw_gateway *g = arg;
+    struct bgw_sources_view sources;
     *out = (struct bgw_health){0};
     bgw_hub_host_health(g->hub, out);
     bgw_door_health(&g->door, out);
     bgw_ops_host_health(g->ops, out);
+    bgw_hub_host_look(g->hub, &sources);
+    bgw_health_of_sources(out, &sources);
     out->draining = atomic_load_explicit(&g->draining, memory_order_relaxed);
     if (out->draining)
         snprintf(out->reason, sizeof(out->reason), "draining: this gateway is stopping");
+}
+
+static bool warm(void *arg, const struct bgw_slot_name *name)
+{
+    struct bgw_gateway *g = arg;
+    return bgw_warmup_add(g->warmup, name);
 }
 
 static void reader_stopped(void *arg)
@@ -149,6 +163,7 @@ static enum bgw_status make_hub_host(struct bgw_gateway *g)
         .feed = &g->feed,
         .bootstrap = g->bootstrap,
         .broker_is_embedded = g->broker != NULL,
+        .flags = &g->flags,
         .ready = bgw_gateway_wake,
         .reader_stopped = reader_stopped,
         .arg = g,
@@ -160,6 +175,12 @@ static enum bgw_status make_hub_host(struct bgw_gateway *g)
 static uint64_t sequenced(void *hub)
 {
     return bgw_hub_host_sequenced(hub);
+}
+
+static void look_at_sources(void *arg, struct bgw_sources_view *out)
+{
+    struct bgw_gateway *g = arg;
+    bgw_hub_host_look(g->hub, out);
 }
 
 static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_buf *error)
@@ -180,6 +201,9 @@ static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_b
         .attachments = g->attachments,
         .sequenced = sequenced,
         .sequenced_arg = g->hub,
+        .flags = &g->flags,
+        .sources = look_at_sources,
+        .sources_arg = g,
         .version = bgw_version(),
         .demo_token = g->welcome.page.len ? g->welcome.page.data : NULL,
         .health = tell_health,
@@ -221,6 +245,9 @@ static enum bgw_status make_ops(struct bgw_gateway *g, struct bgw_buf *error)
         .broker_is_embedded = g->broker != NULL,
         .workers = g->workers,
         .worker_count = g->worker_count,
+        .flags = &g->flags,
+        .feed = &g->feed,
+        .warm = warm,
         .health = tell_health,
         .ready = bgw_gateway_wake,
         .arg = g,
@@ -270,6 +297,8 @@ static enum bgw_status build(struct bgw_gateway *g, struct bgw_buf *error)
     if (status == BGW_OK)
         status = make_workers_and_hub(g, error);
     if (status == BGW_OK)
+        status = bgw_warmup_create(&g->warmup, g->loop, g->config, &g->feed, error);
+    if (status == BGW_OK)
         status = make_ops(g, error);
     if (status == BGW_OK)
         status = start_threads(g);
@@ -288,6 +317,7 @@ static void stop_threads(struct bgw_gateway *g)
         bgw_gateway_join_workers(g);
     bgw_demo_destroy(&g->demo);
     bgw_ops_host_destroy(&g->ops);
+    bgw_warmup_destroy(&g->warmup);
 }
 
 static void tear_down(struct bgw_gateway *g)

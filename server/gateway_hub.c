@@ -62,7 +62,24 @@ static void on_command(void *arg, const void *item)
 static void on_fetched(void *arg, const struct bgw_fetched *f)
 {
     struct bgw_hub_host *h = arg;
-    bgw_hub_on_fetched(h->hub, f, bgw_loop_now(h->loop));
+    if (h->hub)
+        bgw_hub_on_fetched(h->hub, f, bgw_loop_now(h->loop));
+    else /* after the stop */
+        bgw_blob_release(f->value);
+}
+
+static void on_invalidated(void *arg, const struct bgw_invalidation *i)
+{
+    struct bgw_hub_host *h = arg;
+    if (h->hub)
+        bgw_hub_on_invalidate(h->hub, h->config.feed->id, &i->name, i->any_tenant, i->has_v, i->v, bgw_loop_now(h->loop));
+}
+
+static void on_channel(void *arg, bool up)
+{
+    struct bgw_hub_host *h = arg;
+    if (h->hub)
+        bgw_hub_on_channel(h->hub, up, bgw_loop_now(h->loop));
 }
 
 /* ---- what goes out ---- */
@@ -182,6 +199,9 @@ static enum bgw_status make_hub(struct bgw_hub_host *h, size_t shard_count)
         .reread_ms = REREAD_MS,
         .barrier_batch_ms = BARRIER_BATCH_MS,
         .barrier_max_ms = BARRIER_MAX_MS,
+        .sweep_per_s = h->config.config->sweep_per_s,
+        .revalidate_per_s = h->config.config->revalidate_per_s,
+        .prove_per_s = h->config.config->revalidate_per_s,
     };
     const struct bgw_hub_ops ops = {
         .arg = h,
@@ -189,7 +209,10 @@ static enum bgw_status make_hub(struct bgw_hub_host *h, size_t shard_count)
         .ask_watermark = do_ask_watermark,
         .rejected = do_rejected,
     };
-    return bgw_hub_create(&h->hub, &config, &ops);
+    enum bgw_status status = bgw_hub_create(&h->hub, &config, &ops);
+    if (status == BGW_OK)
+        bgw_hub_set_sources(h->hub, bgw_reader_has_source(h->reader));
+    return status;
 }
 
 static enum bgw_status make_source(struct bgw_hub_host *h, struct bgw_buf *error)
@@ -213,7 +236,15 @@ enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, struct bgw_relay *c
     BGW_ASSERT(count >= 1 && count <= BGW_SHARDS_MAX && !h->hub);
     memcpy(h->relays, relays, count * sizeof(*relays));
     const struct bgw_reader_config reader = {
-        .config = h->config.config, .feed = h->config.feed, .hub_loop = h->loop, .answer = on_fetched, .arg = h};
+        .config = h->config.config,
+        .feed = h->config.feed,
+        .flags = h->config.flags,
+        .hub_loop = h->loop,
+        .answer = on_fetched,
+        .invalidated = on_invalidated,
+        .channel = on_channel,
+        .arg = h,
+    };
     enum bgw_status status = bgw_reader_create(&h->reader, &reader, error);
     if (status == BGW_OK)
         status = make_hub(h, count);
@@ -244,6 +275,14 @@ struct bgw_reader *bgw_hub_host_reader(struct bgw_hub_host *h)
 int64_t bgw_hub_host_turned_ms(const struct bgw_hub_host *h)
 {
     return atomic_load_explicit(&h->told.turned_ms, memory_order_relaxed);
+}
+
+/* Whoever asks has been started after the reader was made, and ends before it goes. */
+void bgw_hub_host_look(struct bgw_hub_host *h, struct bgw_sources_view *out)
+{
+    *out = (struct bgw_sources_view){.redis_memory_bytes = -1};
+    if (h->reader)
+        bgw_reader_look(h->reader, out);
 }
 
 uint64_t bgw_hub_host_sequenced(const struct bgw_hub_host *h)

@@ -17,6 +17,7 @@ struct bgw_hub_host; /* main thread, except what says otherwise */
 struct bgw_hub_host_config {
     const struct bgw_config *config;
     const struct bgw_feed *feed; /* feed 0 */
+    const struct bgw_flags *flags;
     const char *bootstrap;
     bool broker_is_embedded;
     void (*ready)(void *arg); /* hub thread, once */
@@ -36,6 +37,8 @@ BGW_MUST_CHECK enum bgw_status bgw_hub_host_connect(struct bgw_hub_host *h, stru
 BGW_MUST_CHECK enum bgw_status bgw_hub_host_start(struct bgw_hub_host *h); /* the thread */
 /* Any thread, once connected: ready, reason, degraded. */
 void bgw_hub_host_health(struct bgw_hub_host *h, struct bgw_health *out);
+/* Any thread; nothing is there before connect and after the stop. */
+void bgw_hub_host_look(struct bgw_hub_host *h, struct bgw_sources_view *out);
 uint64_t bgw_hub_host_sequenced(const struct bgw_hub_host *h); /* any thread, once connected: what it has begun to sequence */
 bool bgw_hub_host_ready(const struct bgw_hub_host *h); /* any thread */
 /* Ends the thread and everything that `connect` made: before the workers go. Nothing more enters afterwards. */

@@ -20,6 +20,9 @@ struct bgw_ops_host_config {
     bool broker_is_embedded;
     struct bgw_worker *const *workers; /* told of revocations; they outlive the host */
     size_t worker_count;
+    struct bgw_flags *flags;
+    const struct bgw_feed *feed;
+    bool (*warm)(void *arg, const struct bgw_slot_name *name); /* any thread */
     void (*health)(void *arg, struct bgw_health *out);
     void (*ready)(void *arg); /* ops thread, once: the revocations have been read */
     void *arg;

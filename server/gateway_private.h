@@ -11,6 +11,7 @@
 #include "gateway_hub.h"
 #include "gateway_ops.h"
 #include "gateway_reload.h"
+#include "gateway_warm.h"
 
 #include "bgw/demo.h"
 #include "bgw/gateway.h"
@@ -26,6 +27,7 @@
 struct bgw_gateway { /* main thread, except the atomics */
     const struct bgw_config *config;
     struct bgw_feed feed;
+    struct bgw_flags flags;
     struct bgw_door door;
     struct bgw_reload reload;
     struct bgw_notify notify;
@@ -37,6 +39,7 @@ struct bgw_gateway { /* main thread, except the atomics */
     size_t shard_count, worker_count, started;
     char listen_bound[BGW_ADDRESS_MAX];
     struct bgw_attachments *attachments;
+    struct bgw_warmup *warmup;
     struct bgw_worker *workers[BGW_SHARDS_MAX];
     struct bgw_hub_host *hub;
     struct bgw_ops_host *ops;

@@ -35,6 +35,7 @@ static void announce(struct bgw_gateway *g)
         .demo_token = g->welcome.token.len ? g->welcome.token.data : NULL,
     };
     g->announced = true;
+    bgw_warmup_start(g->warmup, g->workers, g->worker_count);
     if (bgw_ready_announce(g->config->ready_file, &facts) != BGW_OK)
         g->exit_code = BGW_EXIT_FAILED; /* goes on serving; said in the log */
     bgw_notify_ready(&g->notify, "serving");

@@ -50,8 +50,6 @@ bool bgw_reader_fetch(struct bgw_reader *r, const struct bgw_fetch *f);
 /* Any thread. True if there is any source beside the stream: the stream need not be read from its beginning then. */
 bool bgw_reader_has_source(const struct bgw_reader *r);
 void bgw_reader_look(struct bgw_reader *r, struct bgw_sources_view *view); /* any thread: as of its last turn */
-/* Any thread: the accounts that records speak of; for the known-key filter. Never blocks; lost ones make the filter leak, not deny. */
-void bgw_reader_seen(struct bgw_reader *r, struct bgw_slice tenant, struct bgw_slice key);
 void bgw_reader_destroy(struct bgw_reader **r); /* stopped; fine if NULL */
 
 #endif

@@ -10,12 +10,14 @@
 #include "bgw/audit.h"
 #include "bgw/auth.h"
 #include "bgw/config.h"
+#include "bgw/flags.h"
 #include "bgw/health.h"
 #include "bgw/mailbox.h"
 #include "bgw/policy.h"
 #include "bgw/quota.h"
 #include "bgw/relay.h"
 #include "bgw/shard.h"
+#include "bgw/sources.h"
 
 struct bgw_worker;
 
@@ -37,6 +39,9 @@ struct bgw_worker_config {
     struct bgw_attachments *attachments;        /* of all shards; NULL: SignalR's ids are not remembered */
     uint64_t (*sequenced)(void *arg);           /* any thread: what the hub has begun to sequence; NULL: nobody else shows anything */
     void *sequenced_arg;
+    const struct bgw_flags *flags;              /* NULL: all on */
+    void (*sources)(void *arg, struct bgw_sources_view *out); /* any thread; NULL: there are none */
+    void *sources_arg;
     const char *version;
     const char *demo_token;            /* given to the page in demo mode; NULL otherwise */
     void (*health)(void *arg, struct bgw_health *out); /* any thread */
@@ -51,6 +56,8 @@ BGW_MUST_CHECK enum bgw_status bgw_worker_start(struct bgw_worker *w); /* the th
 void bgw_worker_drain(struct bgw_worker *w, int64_t window_ms);
 /* Any thread: from the end of its next turn on this policy holds. */
 void bgw_worker_set_policy(struct bgw_worker *w, struct bgw_policy *policy);
+/* Any thread: a balance is read before anybody asks for it. False: as many wait as may. */
+bool bgw_worker_warm(struct bgw_worker *w, const struct bgw_slot_name *name);
 void bgw_worker_revocations_changed(struct bgw_worker *w); /* any thread: look at once */
 int64_t bgw_worker_turned_ms(const struct bgw_worker *w);  /* any thread: when its last turn ended, monotonic; for the watchdog */
 void bgw_worker_stop(struct bgw_worker *w); /* any thread: end now */

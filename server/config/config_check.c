@@ -6,6 +6,7 @@
  */
 #include "config_rows.h"
 
+#include "bgw/flags.h"
 #include "bgw/net.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -215,6 +216,22 @@ static bool good_format(const char *value)
     return strcmp(value, "auto") == 0 || strcmp(value, "json") == 0 || strcmp(value, "pretty") == 0;
 }
 
+static bool good_hash_v(const char *value)
+{
+    static const char *const words[] = {"version", "opaque", NULL};
+    return one_of(value, words);
+}
+
+static bool good_flags(const char *value)
+{
+    struct bgw_flags flags;
+    struct bgw_buf error;
+    bgw_buf_init(&error, 1024);
+    bool good = bgw_flags_parse(&flags, value, &error) == BGW_OK;
+    bgw_buf_deinit(&error);
+    return good;
+}
+
 #define ADDRESS_PHRASE "host:port, port 0 to 65535, such as 127.0.0.1:5851 or [::1]:0"
 #define TOPIC_PHRASE "a topic name: 1 to 249 of A-Z a-z 0-9 . _ -"
 
@@ -234,6 +251,8 @@ static const struct {
     {BGW_CONFIG_ROW_tls_client_auth, good_client_auth, "off, optional, required or staff"},
     {BGW_CONFIG_ROW_jwt_algs, good_algs, "some of HS256,RS256,PS256,ES256,EdDSA, separated by commas"},
     {BGW_CONFIG_ROW_jwt_jwks, good_jwks, "a file, https://… or http:// on a loopback address, without spaces"},
+    {BGW_CONFIG_ROW_hash_v, good_hash_v, "version or opaque"},
+    {BGW_CONFIG_ROW_flags, good_flags, "all, none, or some of shedding,l1,l2,hedge,push,filter,stale, separated by commas"},
     {BGW_CONFIG_ROW_rewind, good_rewind, "a duration such as 500ms, 60s, 10m or 2h, or beginning"},
     {BGW_CONFIG_ROW_epoch, good_epoch, "1 to 8 of 0-9 a-z"},
     {BGW_CONFIG_ROW_default_tenant, good_tenant, "1 to 50 of A-Z a-z 0-9 _ -"},

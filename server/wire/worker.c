@@ -8,6 +8,7 @@
 #include "bgw/worker.h"
 
 #include "conn.h"
+#include "warm.h"
 
 #include "bgw/assert.h"
 #include "bgw/log.h"
@@ -28,6 +29,7 @@
 #define BYES_A_TURN 256u
 #define TOKEN_CACHE_BYTES (16u << 20)
 #define POSTED_MAX 1024u
+#define WARMED_MAX 1024u
 #define NO_DRAIN (-1)
 #define WAIT_MAX_MS 1000 /* an idle shard still shows the watchdog that it turns */
 
@@ -39,6 +41,8 @@ struct bgw_worker { /* shard thread only, from start to the thread's end; atomic
     struct bgw_shard *shard;
     struct bgw_conn_host host;
     struct bgw_mailbox *posted; /* struct bgw_posted */
+    struct bgw_mailbox *warmed; /* struct bgw_slot_name */
+    struct bgw_warm warm;
     char server_name[64];
     struct bgw_policy *policy;
     uint64_t revocations_seen; /* the generation that its sessions were looked through for */
@@ -230,6 +234,20 @@ static void want_news(void *arg, uint64_t hub_seq)
     bgw_relay_want_seal(w->relay, hub_seq);
 }
 
+static void read_done(void *arg, void *user, const struct bgw_read_answer *answer)
+{
+    struct bgw_worker *w = arg;
+    if (!bgw_warm_done(&w->warm, user))
+        bgw_conn_read_done(w, user, answer);
+}
+
+/* One for which there is no room now is not read: it was asked for on a guess. */
+static void on_warm(void *arg, const void *item)
+{
+    struct bgw_worker *w = arg;
+    (void)bgw_warm_ask(&w->warm, item, bgw_loop_now(w->loop));
+}
+
 static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
 {
     const struct bgw_config *c = w->config.config;
@@ -255,7 +273,7 @@ static enum bgw_status make_shard(struct bgw_worker *w, size_t sessions_max)
                                       .hang_up = bgw_conn_hang_up,
                                       .sequenced = w->config.sequenced ? sequenced : NULL,
                                       .want_news = want_news,
-                                      .read_done = bgw_conn_read_done,
+                                      .read_done = read_done,
                                       .seen = w->config.audit ? bgw_conn_seen : NULL};
     bgw_auth_random((uint8_t *)&config.conn_seed, sizeof(config.conn_seed));
     memcpy(config.resume_key, w->config.resume_key, sizeof(config.resume_key));
@@ -269,10 +287,12 @@ static enum bgw_status make_shared(struct bgw_worker *w)
     if (c->token_cache > 0 &&
         bgw_token_cache_create(&w->host.tokens, w->config.auth, (size_t)c->token_cache, TOKEN_CACHE_BYTES) != BGW_OK)
         return BGW_NO_MEMORY;
-    if (!w->config.attachments)
-        return BGW_OK;
+    w->warm = (struct bgw_warm){.shard = w->shard, .feed = &w->config.feeds[0]};
     enum bgw_status status =
-        bgw_mailbox_create(&w->posted, w->loop, sizeof(struct bgw_posted), POSTED_MAX, bgw_conn_host_posted, &w->host);
+        bgw_mailbox_create(&w->warmed, w->loop, sizeof(struct bgw_slot_name), WARMED_MAX, on_warm, w);
+    if (status != BGW_OK || !w->config.attachments)
+        return status;
+    status = bgw_mailbox_create(&w->posted, w->loop, sizeof(struct bgw_posted), POSTED_MAX, bgw_conn_host_posted, &w->host);
     if (status == BGW_OK)
         bgw_attachments_set_mailbox(w->config.attachments, w->config.index, w->posted);
     return status;
@@ -288,7 +308,10 @@ static enum bgw_status make_host(struct bgw_worker *w, size_t conns_max)
                               .version = w->config.version,
                               .demo_token = w->config.demo_token,
                               .health = w->config.health,
-                              .health_arg = w->config.health_arg};
+                              .health_arg = w->config.health_arg,
+                              .flags = w->config.flags,
+                              .sources = w->config.sources,
+                              .sources_arg = w->config.sources_arg};
     h->native = (struct bgw_native){.shard = w->shard,
                                     .auth = w->config.auth,
                                     .feeds = w->config.feeds,
@@ -401,6 +424,10 @@ static void take_apart(struct bgw_worker *w)
         bgw_attachments_set_mailbox(w->config.attachments, w->config.index, NULL);
         bgw_mailbox_destroy(&w->posted);
     }
+    if (w->warmed)
+        bgw_mailbox_destroy(&w->warmed);
+    if (w->shard)
+        bgw_warm_cancel(&w->warm);
     if (w->transport)
         bgw_transport_destroy(&w->transport);
     atomic_store_explicit(&w->connections, 0, memory_order_relaxed);
@@ -449,6 +476,11 @@ void bgw_worker_set_policy(struct bgw_worker *w, struct bgw_policy *policy)
     /* one that the worker has not taken yet is replaced: the latest counts */
     bgw_policy_release(atomic_exchange_explicit(&w->next_policy, policy, memory_order_acq_rel));
     bgw_loop_wake(w->loop);
+}
+
+bool bgw_worker_warm(struct bgw_worker *w, const struct bgw_slot_name *name)
+{
+    return bgw_mailbox_post(w->warmed, name) == BGW_OK;
 }
 
 void bgw_worker_revocations_changed(struct bgw_worker *w)
