@@ -30,6 +30,7 @@ struct slot { /* of the pool */
     int64_t timeout_ms;       /* statement_timeout, as it is set */
     int64_t tuning_ms;        /* what it is being set to; 0: the query itself is running */
     bool opened;
+    bool served;  /* it has answered a query */
     bool spoiled; /* to be opened anew: the server has forgotten the statement or it no longer fits */
 };
 
@@ -114,7 +115,7 @@ static void open_one(struct origin_pg *p)
         struct slot *s = &p->slots[i];
         if (s->link.state != PG_LINK_OFF)
             continue;
-        s->opened = s->spoiled = false;
+        s->opened = s->spoiled = s->served = false;
         s->timeout_ms = s->tuning_ms = 0;
         if (!pg_link_open(&s->link, p->names))
             note_failure(p);
@@ -298,6 +299,7 @@ static void on_result(struct pg_link *link, const PGresult *r)
     s->call = NULL;
     call->work = NULL;
     if (status == PGRES_TUPLES_OK) {
+        s->served = true;
         take_row(s->pool, call, r);
     } else {
         if (status == PGRES_COMMAND_OK)
@@ -327,12 +329,17 @@ static void on_done(struct pg_link *link)
         s->call = NULL;
         requeue(p, call);
         pg_link_close(link);
-        note_failure(p);
+        if (!s->served) /* it was of no use at all: not so soon again */
+            note_failure(p);
         report(p);
     } else if (tuned_ms) {
         s->timeout_ms = tuned_ms;
         if (call)
             (void)run(s);
+    } else if (call) { /* no result at all */
+        s->call = NULL;
+        call->work = NULL;
+        origin_failed(call);
     }
     serve(p);
 }

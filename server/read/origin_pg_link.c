@@ -116,11 +116,12 @@ static void be_idle(struct pg_link *l)
 static void next_step(struct pg_link *l)
 {
     l->step++;
-    bool sent = l->step == STEP_SESSION ? PQsendQuery(l->pg, SESSION)
-                                        : l->statement && PQsendPrepare(l->pg, STATEMENT, l->statement, 3, NULL);
-    if (l->step > STEP_PREPARE || (l->step == STEP_PREPARE && !l->statement))
+    if (l->step > STEP_PREPARE || (l->step == STEP_PREPARE && !l->statement)) {
         be_idle(l);
-    else if (!sent || !flush(l))
+        return;
+    }
+    bool begun = l->step == STEP_SESSION ? PQsendQuery(l->pg, SESSION) : PQsendPrepare(l->pg, STATEMENT, l->statement, 3, NULL);
+    if (!begun || !flush(l))
         lose(l, "the session cannot be set up");
 }
 
@@ -233,6 +234,7 @@ static void on_ready(struct bgw_loop_fd *f, uint32_t events)
 static bool sent(struct pg_link *l, int ok, int64_t guard_ms)
 {
     if (!ok || !flush(l)) {
+        BGW_LOG(BGW_LOG_WARN, "origin_connection_lost", {"reason", LS("it takes no query")});
         pg_link_close(l);
         return false;
     }
