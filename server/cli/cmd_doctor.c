@@ -26,6 +26,7 @@ static void examine(struct doctor *d, char *const *env)
     doctor_check_files(d);
     doctor_check_supervisor(d, env);
     doctor_check_kafka(d);
+    doctor_check_sources(d);
 }
 
 /* False: nobody got to see it. */
@@ -112,10 +113,10 @@ static int run_doctor(int argc, char **argv, char *const *env)
 const struct cli_command cli_doctor = {
     .name = "doctor",
     .words = "",
-    .summary = "check limits, ports, clock, Kafka, keys and certificates",
+    .summary = "check limits, ports, clock, Kafka, Redis, origin, keys and certificates",
     .text = "Looks at everything that `bgw serve` with the same options would lean on: configuration,\n"
             "descriptors, backlog, memory, clock, ports, certificates, token keys, audit log, Kafka and its\n"
-            "topics. One line a check (ok, warn, fail), and for what is not fine how to mend it. It starts\n"
+            "topics, Redis and the origin. One line a check (ok, warn, fail), and for what is not fine how to mend it. It starts\n"
             "nothing and changes nothing. Run it as the user that the gateway runs as.\n\n"
             "Exit codes: 0 nothing failed, 1 something did, 2 usage, 3 the configuration cannot be read.",
     .examples = "  bgw doctor --config /etc/bgw/bgw.conf\n"

@@ -9,6 +9,7 @@
 #include "bgw/buf.h"
 #include "bgw/config.h"
 #include "bgw/ingest.h"
+#include "bgw/read.h"
 #include "bgw/tls.h"
 
 #include <stdbool.h>
@@ -74,5 +75,11 @@ void doctor_check_keys(struct doctor *d);
 enum { DOCTOR_TOPIC_BALANCES, DOCTOR_TOPIC_REVOCATIONS, DOCTOR_TOPICS };
 void doctor_judge_topics(struct doctor *d, const struct bgw_kafka_probed topics[DOCTOR_TOPICS], int brokers);
 void doctor_check_kafka(struct doctor *d);
+
+/* ---- doctor_sources.c ---- */
+
+/* `asked`: what the origin said of an account that it does not have (enum bgw_fetch_result); below 0: nothing in time. */
+void doctor_judge_sources(struct doctor *d, const struct bgw_sources_view *view, int asked);
+void doctor_check_sources(struct doctor *d);
 
 #endif

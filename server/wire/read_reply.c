@@ -41,7 +41,7 @@ enum bgw_refusal read_reply_verdict(const struct bgw_read_answer *a, const struc
 /* A source was asked, and what is told is its answer. */
 static bool brought(const struct bgw_read_answer *a)
 {
-    return a->fetched && a->reason != BGW_REASON_SOURCE_UNAVAILABLE && a->reason != BGW_REASON_SHED;
+    return a->fetched && a->state != BGW_STATE_STALE && a->reason != BGW_REASON_SOURCE_UNAVAILABLE && a->reason != BGW_REASON_SHED;
 }
 
 enum read_cache read_reply_cache(const struct read_request *q, const struct bgw_read_answer *a)

@@ -14,6 +14,9 @@ import pytest
 
 from harness.certs import Authority
 from harness.gateway import clean_env
+from harness.origin import Origin
+from harness.postgres import Postgres
+from harness.redis import Redis
 from harness.tokens import SECRET, Key, key_set
 
 
@@ -165,3 +168,33 @@ def test_doctor_tries_secrets_and_public_keys(tmp_path):
 def test_doctor_tells_too_few_descriptors():
     code, found = doctor(BGW_CONNECTIONS_MAX=10000000)
     assert code == 1 and "BGW_CONNECTIONS_MAX" in said(found, "descriptors", "fail")
+
+
+# ---- Redis and the origin ----
+
+def test_doctor_asks_redis_and_the_origin_as_the_gateway_would_and_writes_nothing():
+    with Redis(user="gateway", password="not-a-guess") as redis, Origin() as origin:
+        code, found = doctor(LEDGER_INTERNAL=origin.url, **redis.settings)
+        assert results(found, "redis") == ["ok"] and results(found, "origin") == ["ok"], found
+        assert origin.calls() == 1
+        assert redis.call("DBSIZE") == 0
+    code, found = doctor(LEDGER_INTERNAL=origin.url, **redis.settings)
+    assert code == 1 and results(found, "redis") == ["fail"] and results(found, "origin") == ["fail"]
+
+
+def test_doctor_finds_a_query_that_does_not_work_and_a_redis_that_refuses_us():
+    with Postgres() as db:
+        code, found = doctor(BGW_ORIGIN_PG=db.uri)
+        assert results(found, "origin") == ["ok"], found
+        code, found = doctor(BGW_ORIGIN_PG=db.uri, BGW_ORIGIN_PG_QUERY="select 1 from nothing where $1=$2 and $3=''")
+        assert code == 1 and "BGW_ORIGIN_PG" in said(found, "origin", "fail")
+    with Redis(user="gateway", password="not-a-guess") as redis:
+        code, found = doctor(REDIS=redis.url.replace("not-a-guess", "a-guess"))
+        assert code == 1 and results(found, "redis") == ["fail"]
+    code, found = doctor(REDIS="redis://[nonsense")
+    assert code in (1, 3), found
+
+
+def test_doctor_says_that_there_is_nobody_but_the_stream():
+    _, found = doctor()
+    assert results(found, "origin") == ["ok"] and "redis" not in found

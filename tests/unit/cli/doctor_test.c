@@ -289,6 +289,39 @@ TEST(topics_are_judged)
     EXPECT(DOCTOR_WARN, "kafka", "do not tell");
 }
 
+TEST(redis_and_the_origin_are_judged)
+{
+    struct bgw_sources_view view = {.redis = BGW_LINK_UP, .channel = BGW_LINK_UP};
+    struct doctor *d = PATIENT("--redis", "127.0.0.1:6379");
+    doctor_judge_sources(d, &view, -1);
+    CHECK_EQ_I64(d->count, 1); /* no origin, no word of it */
+    EXPECT(DOCTOR_OK, "redis", "can be heard");
+    view.channel = BGW_LINK_DOWN;
+    doctor_judge_sources(d, &view, -1);
+    EXPECT(DOCTOR_FAIL, "redis", "cannot be heard");
+    view.redis = BGW_LINK_DOWN;
+    doctor_judge_sources(d, &view, -1);
+    EXPECT(DOCTOR_FAIL, "redis", "does not answer");
+    d = PATIENT("--ledger-internal", "http://ledger:8080");
+    doctor_judge_sources(d, &view, BGW_FETCH_NOT_FOUND);
+    CHECK_EQ_I64(d->count, 1);
+    EXPECT(DOCTOR_OK, "origin", "LEDGER_INTERNAL answers");
+    doctor_judge_sources(d, &view, BGW_FETCH_VALUE);
+    EXPECT(DOCTOR_WARN, "origin", "that nobody has");
+    doctor_judge_sources(d, &view, BGW_FETCH_UNAVAILABLE);
+    EXPECT(DOCTOR_FAIL, "origin", "does not answer");
+    CHECK(strstr(d->findings[2].fix, "/_internal/balance"));
+    doctor_judge_sources(d, &view, -1);
+    EXPECT(DOCTOR_FAIL, "origin", "not answered in time");
+    d = PATIENT("--origin-pg", "postgresql://db/ledger");
+    doctor_judge_sources(d, &view, BGW_FETCH_UNAVAILABLE);
+    EXPECT(DOCTOR_FAIL, "origin", "BGW_ORIGIN_PG does not answer");
+    CHECK(strstr(d->findings[0].fix, "BGW_ORIGIN_PG_QUERY"));
+    d = PATIENT("--shards", "1");
+    doctor_check_sources(d);
+    EXPECT(DOCTOR_OK, "origin", "from the stream alone");
+}
+
 TEST(a_report_has_a_line_a_finding_and_a_fix_for_what_is_not_fine)
 {
     struct doctor *d = PATIENT("--shards", "1");

@@ -234,7 +234,8 @@ TEST(source_is_where_the_value_was_when_it_was_asked_for)
         CHECK_EQ_STR(CACHE_LINE(text), rows[i].how);
         CHECK(!strstr(text, "Warning"));
     }
-    result.answer.state = BGW_STATE_STALE; /* the same value, when every source is down */
+    result.answer.state = BGW_STATE_STALE; /* the same value, when every source was asked in vain */
+    result.answer.reason = BGW_REASON_SOURCE_LAGGING;
     const char *text = one();
     CHECK_EQ_STR(SOURCE_LINE(text), "l1");
     CHECK_EQ_STR(CACHE_LINE(text), "STALE");
