@@ -119,7 +119,7 @@ static void cache_wins(struct lookup *k, const struct bgw_lookup_answer *a)
     struct bgw_fetched f = {.result = BGW_FETCH_VALUE, .source = BGW_SOURCE_CACHE, .has_v = a->has_v,
                             .v = a->v, .value = a->value, .started_wall_ms = k->l2_asked_wall_ms};
     struct bgw_lookups *l = k->all;
-    if (k->hedged)
+    if (k->hedged && k->called)
         bgw_metric_add(BGW_M_HEDGES_WON_CACHE, 1);
     lookup_leave_origin(k);
     lookup_answer(k, &f);
@@ -285,7 +285,7 @@ bool bgw_lookups_ask(struct bgw_lookups *l, const struct bgw_fetch *f, struct bg
     l->now = now;
     if (l->closing)
         return false;
-    if (filtered(l, &f->name)) {
+    if (f->floor.seq == 0 /* nobody has seen it */ && filtered(l, &f->name)) {
         bgw_metric_add(BGW_M_FILTERED, 1);
         at_once.result = BGW_FETCH_NOT_FOUND;
     }

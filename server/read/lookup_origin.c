@@ -74,6 +74,7 @@ static void call(struct lookup *k)
         return;
     }
     k->phase = LOOKUP_CALL;
+    k->called = true;
     k->origin_id = lookup_question(k);
     k->origin_asked_ms = l->now.mono_ms;
     k->origin_asked_wall_ms = l->now.wall_ms;

@@ -37,7 +37,7 @@ struct lookup {
     int64_t l2_asked_ms, l2_asked_wall_ms, origin_asked_ms, origin_asked_wall_ms;
     int64_t wait_until_ms; /* then the other replica's lease has passed */
     uint8_t phase, verdict /* of OVER: enum bgw_fetch_result */;
-    bool l2_failed, locked /* lock_id is ours for sure */, waited, hedged, not_stored;
+    bool l2_failed, locked /* lock_id is ours for sure */, waited, hedged, called, not_stored;
 };
 
 struct bgw_lookups {

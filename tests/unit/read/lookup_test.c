@@ -258,6 +258,8 @@ TEST(an_unknown_key_costs_nobody_anything)
     rig_fetch(&r, "a", 0);
     rig_l2(&r, 1);
     CHECK_LOG(&r, "l2 CACHE.1");
+    rig_fetch(&r, "b", 1); /* somebody has seen a version of it */
+    CHECK_LOG(&r, "l2");
     bgw_flag_set(&r.flags, BGW_FLAG_FILTER, false);
     rig_fetch(&r, "b", 0);
     CHECK_LOG(&r, "l2");
