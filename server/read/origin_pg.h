@@ -22,8 +22,10 @@ void pg_names_destroy(struct pg_names **n); /* a lookup that runs goes on by its
 enum pg_names_state { PG_NAMES_KNOWN, PG_NAMES_ASKED /* `changed` will be called */, PG_NAMES_FAILED /* just now */ };
 /* Asks again if what is known is old. At most one lookup runs at a time. */
 enum pg_names_state pg_names_want(struct pg_names *n);
-/* For PQconnectStartParams, NULL at the end; they belong to `n`, until the next want. */
-void pg_names_options(const struct pg_names *n, const char *keys[PG_OPTIONS_MAX], const char *values[PG_OPTIONS_MAX]);
+/* For PQconnectStartParams, NULL at the end; they belong to `n`, until the next want or options. */
+void pg_names_options(struct pg_names *n, const char *keys[PG_OPTIONS_MAX], const char *values[PG_OPTIONS_MAX]);
+int64_t pg_names_open_ms(const struct pg_names *n); /* connect_timeout, or 5000 */
+void pg_names_turn(struct pg_names *n); /* a server that was tried kept silent: from now on another one is the first */
 
 /* ---- link: one connection ---- */
 
@@ -33,7 +35,8 @@ struct pg_link { /* embedded by its user */
     struct bgw_loop *loop;
     const struct pg_link_ops *ops;
     void *arg;
-    const char *statement; /* prepared when it opens; NULL: none */
+    struct pg_names *names; /* of the last opening */
+    const char *statement;  /* prepared when it opens; NULL: none */
     PGconn *pg;
     struct bgw_loop_fd f; /* a duplicate of the library's socket, which it closes when it likes */
     bool watched, chunked;
@@ -51,7 +54,7 @@ struct pg_link_ops { /* may run or close the link, but for `result` */
 };
 
 void pg_link_init(struct pg_link *l, struct bgw_loop *loop, const struct pg_link_ops *ops, void *arg);
-bool pg_link_open(struct pg_link *l, const struct pg_names *names); /* false: not even begun */
+bool pg_link_open(struct pg_link *l, struct pg_names *names); /* false: not even begun */
 /* Idle ones. False: it is off now (`lost` is not called). guard_ms: it is lost if that takes longer. */
 bool pg_link_run(struct pg_link *l, const char *sql, int64_t guard_ms);
 bool pg_link_run_statement(struct pg_link *l, const char *const values[3], int64_t guard_ms);
@@ -77,7 +80,7 @@ struct pg_list {
     bool failed;
 };
 void pg_list_init(struct pg_list *l, struct bgw_origin *o, const char *sql);
-void pg_list_start(struct pg_list *l, const struct pg_names *names); /* addresses are known */
+void pg_list_start(struct pg_list *l, struct pg_names *names); /* addresses are known */
 void pg_list_stop(struct pg_list *l); /* nobody is told */
 
 #endif

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define OPEN_MS 5000
 #define RESULTS_A_TURN 8
 #define CHUNK_ROWS 256
 #define STATEMENT "bgw"
@@ -83,7 +82,10 @@ static void lose(struct pg_link *l, const char *why)
 static void on_guard(struct bgw_timer *timer, int64_t now_ms)
 {
     (void)now_ms;
-    lose(BGW_CONTAINER(timer, struct pg_link, guard), "it took too long");
+    struct pg_link *l = BGW_CONTAINER(timer, struct pg_link, guard);
+    if (l->state == PG_LINK_OPENING) /* libpq would go on to the next one only if this one refused */
+        pg_names_turn(l->names);
+    lose(l, "it took too long");
 }
 
 void pg_link_guard(struct pg_link *l, int64_t guard_ms)
@@ -146,10 +148,11 @@ static void ignore_notice(void *arg, const PGresult *r)
     (void)r;
 }
 
-bool pg_link_open(struct pg_link *l, const struct pg_names *names)
+bool pg_link_open(struct pg_link *l, struct pg_names *names)
 {
     const char *keys[PG_OPTIONS_MAX], *values[PG_OPTIONS_MAX];
     BGW_ASSERT(l->state == PG_LINK_OFF && !l->pg);
+    l->names = names;
     pg_names_options(names, keys, values);
     l->pg = PQconnectStartParams(keys, values, 0);
     if (!l->pg || PQstatus(l->pg) == CONNECTION_BAD || !watch(l, EPOLLOUT)) {
@@ -162,7 +165,7 @@ bool pg_link_open(struct pg_link *l, const struct pg_names *names)
     PQsetNoticeReceiver(l->pg, ignore_notice, NULL);
     l->state = PG_LINK_OPENING;
     l->step = STEP_CONNECT;
-    pg_link_guard(l, OPEN_MS);
+    pg_link_guard(l, pg_names_open_ms(names));
     return true;
 }
 

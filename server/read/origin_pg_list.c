@@ -81,7 +81,7 @@ void pg_list_init(struct pg_list *l, struct bgw_origin *o, const char *sql)
     pg_link_init(&l->link, o->loop, &ops, l);
 }
 
-void pg_list_start(struct pg_list *l, const struct pg_names *names)
+void pg_list_start(struct pg_list *l, struct pg_names *names)
 {
     l->failed = false;
     if (!pg_link_open(&l->link, names))

@@ -26,6 +26,8 @@
 #define LIST_BYTES_MAX 8192
 #define KNOWN_FOR_MS 5000
 #define URI_BYTES_MAX 4096
+#define OPEN_MS 5000
+#define OPEN_S_MAX 60
 
 struct job { /* the thread's until it has told; counted: the thread's reference and the loop's */
     atomic_int refs;
@@ -39,11 +41,13 @@ struct job { /* the thread's until it has told; counted: the thread's reference 
 struct pg_names { /* reader's thread */
     struct bgw_loop *loop;
     PQconninfoOption *options;
-    const char *hosts, *ports; /* of `options` or the environment; "" if none */
+    const char *hosts, *ports, *addresses; /* of `options` or the environment; "" if none */
     bool lookup_needed;
     struct job *running, *known;
     struct bgw_loop_fd told;
     int64_t known_at_ms;
+    size_t turn; /* which server is the first */
+    struct bgw_buf turned[3];
     void (*changed)(void *arg, bool ok);
     void *arg;
 };
@@ -222,6 +226,15 @@ enum pg_names_state pg_names_want(struct pg_names *n)
     return n->running || start(n) ? PG_NAMES_ASKED : PG_NAMES_FAILED;
 }
 
+static const char *option(const struct pg_names *n, const char *key, const char *variable)
+{
+    for (const PQconninfoOption *o = n->options; o->keyword; o++)
+        if (strcmp(o->keyword, key) == 0 && o->val && *o->val)
+            return o->val;
+    const char *of_environment = getenv(variable);
+    return of_environment ? of_environment : "";
+}
+
 static void put(const char **keys, const char **values, const char *key, const char *value)
 {
     size_t i = 0;
@@ -233,7 +246,23 @@ static void put(const char **keys, const char **values, const char *key, const c
     }
 }
 
-void pg_names_options(const struct pg_names *n, const char *keys[PG_OPTIONS_MAX], const char *values[PG_OPTIONS_MAX])
+/* The list with another one at its beginning. One of a single item stays: it is for all. */
+static const char *turned(struct bgw_buf *out, const char *list, size_t turn)
+{
+    const char *at = list;
+    bgw_buf_clear(out);
+    for (size_t i = turn % count_of(list); i; i--)
+        at = strchr(at, ',') + 1;
+    bgw_buf_append_str(out, at);
+    if (at != list) {
+        bgw_buf_append_byte(out, ',');
+        bgw_buf_append(out, bgw_slice_of(list, (size_t)(at - list) - 1));
+    }
+    bgw_buf_append_byte(out, '\0');
+    return out->failed ? list : out->data;
+}
+
+void pg_names_options(struct pg_names *n, const char *keys[PG_OPTIONS_MAX], const char *values[PG_OPTIONS_MAX])
 {
     memset(keys, 0, PG_OPTIONS_MAX * sizeof(*keys));
     memset(values, 0, PG_OPTIONS_MAX * sizeof(*values));
@@ -246,23 +275,32 @@ void pg_names_options(const struct pg_names *n, const char *keys[PG_OPTIONS_MAX]
         if (o->val)
             put(keys, values, o->keyword, o->val);
     put(keys, values, "client_encoding", "UTF8");
-    if (!n->lookup_needed)
-        return;
-    put(keys, values, "host", n->known->host.data);
-    put(keys, values, "hostaddr", n->known->hostaddr.data);
-    put(keys, values, "port", n->known->port.data);
+    const char *names[] = {"host", "hostaddr", "port"}, *lists[] = {n->hosts, n->addresses, n->ports};
+    const char *found[] = {"", "", ""};
+    if (n->lookup_needed) {
+        found[0] = n->known->host.data;
+        found[1] = n->known->hostaddr.data;
+        found[2] = n->known->port.data;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        const char *list = n->lookup_needed ? found[i] : lists[i];
+        if (*list)
+            put(keys, values, names[i], turned(&n->turned[i], list, n->turn));
+    }
+}
+
+void pg_names_turn(struct pg_names *n)
+{
+    n->turn++;
+}
+
+int64_t pg_names_open_ms(const struct pg_names *n)
+{
+    long seconds = strtol(option(n, "connect_timeout", "PGCONNECT_TIMEOUT"), NULL, 10);
+    return seconds > 0 && seconds <= OPEN_S_MAX ? seconds * 1000 : OPEN_MS;
 }
 
 /* ---- life ---- */
-
-static const char *option(const struct pg_names *n, const char *key, const char *variable)
-{
-    for (const PQconninfoOption *o = n->options; o->keyword; o++)
-        if (strcmp(o->keyword, key) == 0 && o->val && *o->val)
-            return o->val;
-    const char *of_environment = getenv(variable);
-    return of_environment ? of_environment : "";
-}
 
 static const char *look_at(struct pg_names *n, const char *uri)
 {
@@ -275,7 +313,8 @@ static const char *look_at(struct pg_names *n, const char *uri)
         return "a service file cannot name the server: write the URI out";
     n->hosts = option(n, "host", "PGHOST");
     n->ports = option(n, "port", "PGPORT");
-    for (size_t i = 0; i < count_of(n->hosts) && !*option(n, "hostaddr", "PGHOSTADDR"); i++)
+    n->addresses = option(n, "hostaddr", "PGHOSTADDR");
+    for (size_t i = 0; i < count_of(n->hosts) && !*n->addresses; i++)
         n->lookup_needed = n->lookup_needed || is_name(item_of(n->hosts, i));
     if (count_of(n->hosts) > SERVERS_MAX)
         return "it names more than 16 servers";
@@ -290,6 +329,8 @@ enum bgw_status pg_names_create(struct pg_names **out, struct bgw_loop *loop, co
     if (!n)
         return BGW_NO_MEMORY;
     n->loop = loop;
+    for (size_t i = 0; i < 3; i++)
+        bgw_buf_init(&n->turned[i], LIST_BYTES_MAX);
     const char *why = look_at(n, uri);
     if (why) {
         bgw_buf_appendf(error, "BGW_ORIGIN_PG is not shown here: %s", why);
@@ -314,6 +355,8 @@ void pg_names_destroy(struct pg_names **names)
     if (n->running)
         end_watch(n);
     drop_job(n->known);
+    for (size_t i = 0; i < 3; i++)
+        bgw_buf_deinit(&n->turned[i]);
     PQconninfoFree(n->options);
     free(n);
     *names = NULL;

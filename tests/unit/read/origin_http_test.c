@@ -156,6 +156,84 @@ TEST(whoever_is_answered_may_ask_again)
     stop(&r);
 }
 
+/* ---- connections that stay ---- */
+
+struct keeper { /* a server that keeps its connections, and closes one when it is told to */
+    int listen_fd, stop_fd;
+    pthread_t thread;
+    atomic_int connections, requests, hang_up_after;
+    char base[64];
+};
+
+static void keep(struct keeper *k, int fd)
+{
+    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"accountId\":\"A\",\"minor\":1}";
+    char bytes[2048];
+    struct pollfd p[2] = {{.fd = k->stop_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    int served = 0;
+    for (;;) {
+        poll(p, 2, -1);
+        if (p[0].revents || read(fd, bytes, sizeof(bytes)) <= 0) /* a request comes in one piece here */
+            return;
+        atomic_fetch_add(&k->requests, 1);
+        (void)web_send(fd, text, sizeof(text) - 1);
+        if (++served == atomic_load(&k->hang_up_after))
+            return;
+    }
+}
+
+static void *keep_serving(void *arg)
+{
+    struct keeper *k = arg;
+    for (;;) {
+        struct pollfd p[2] = {{.fd = k->stop_fd, .events = POLLIN}, {.fd = k->listen_fd, .events = POLLIN}};
+        poll(p, 2, -1);
+        if (p[0].revents)
+            return NULL;
+        int fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        atomic_fetch_add(&k->connections, 1);
+        keep(k, fd);
+        close(fd);
+    }
+}
+
+static void keeper_start(struct keeper *k)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    *k = (struct keeper){.stop_fd = eventfd(0, EFD_CLOEXEC)};
+    k->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(k->listen_fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(k->listen_fd, 64) == 0);
+    getsockname(k->listen_fd, (struct sockaddr *)&at, &len);
+    snprintf(k->base, sizeof(k->base), "http://127.0.0.1:%d", ntohs(at.sin_port));
+    CHECK(pthread_create(&k->thread, NULL, keep_serving, k) == 0);
+}
+
+static void keeper_stop(struct keeper *k)
+{
+    eventfd_write(k->stop_fd, 1);
+    pthread_join(k->thread, NULL);
+    close(k->listen_fd);
+    close(k->stop_fd);
+}
+
+TEST(a_connection_is_used_again_and_one_that_was_closed_meanwhile_is_replaced)
+{
+    struct keeper k;
+    struct origin_rig r;
+    keeper_start(&k);
+    rig_start(&r, (struct bgw_origin_config){.http_base = k.base});
+    for (int i = 0; i < 20; i++)
+        CHECK(rig_get(&r, "A", 5000).result == BGW_LOOKUP_VALUE);
+    CHECK(atomic_load(&k.connections) == 1 && atomic_load(&k.requests) == 20);
+    atomic_store(&k.hang_up_after, 25);
+    for (int i = 0; i < 20; i++)
+        CHECK(rig_get(&r, "A", 5000).result == BGW_LOOKUP_VALUE);
+    CHECK(atomic_load(&k.connections) == 2 && atomic_load(&k.requests) == 40 && r.downs == 0);
+    rig_stop(&r);
+    keeper_stop(&k);
+}
+
 /* ---- the list ---- */
 
 static void check_list(struct rig *r, const char *text, int keys)

@@ -305,6 +305,32 @@ TEST(times_are_read_as_what_they_are)
             test_fail_(__FILE__, __LINE__, "%s is a time", none[i]);
 }
 
+/* A server that takes connections and says nothing, as a machine that has vanished. */
+static int silent_server(int *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 64) == 0);
+    getsockname(fd, (struct sockaddr *)&at, &len);
+    *port = ntohs(at.sin_port);
+    return fd;
+}
+
+TEST(a_server_that_keeps_silent_is_not_the_first_one_next_time)
+{
+    char uri[160];
+    int port, fd = silent_server(&port);
+    struct origin_rig r;
+    snprintf(uri, sizeof(uri), "host=127.0.0.1,127.0.0.1 port=%d,%d user=ledger dbname=postgres connect_timeout=1", port, pg_get()->port);
+    start_with(&r, (struct bgw_origin_config){.pg_uri = uri});
+    CHECK(rig_get(&r, "A", 200).result == BGW_LOOKUP_FAILED);
+    RIG_UNTIL(&r, r.up);
+    CHECK(rig_get(&r, "A", 5000).result == BGW_LOOKUP_VALUE);
+    stop(&r);
+    close(fd);
+}
+
 /* ---- names ---- */
 
 static const char *named_uri(void)
