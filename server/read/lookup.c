@@ -79,6 +79,9 @@ void lookup_answer(struct lookup *k, const struct bgw_fetched *f)
     bgw_wheel_cancel(&l->wheel, &k->step);
     bgw_list_remove(&k->by_key);
     k->phase = LOOKUP_ANSWERED;
+    if (f->result == BGW_FETCH_VALUE && l->config.known)
+        bgw_known_keys_add(l->config.known, bgw_slice_of(k->fetch.name.tenant, k->fetch.name.tenant_len),
+                           bgw_slice_of(k->fetch.name.key, k->fetch.name.key_len));
     if (!k->l2_id)
         give_place(k);
     l->ops.answer(l->ops.arg, &fetched);
@@ -272,11 +275,16 @@ static void begin(struct lookup *k)
     }
 }
 
-static bool filtered(const struct bgw_lookups *l, const struct bgw_slot_name *name)
+/* Nobody may be denied whom somebody has seen, and a few are asked for although the list does not have them. */
+static bool filtered(struct bgw_lookups *l, const struct bgw_fetch *f)
 {
-    return l->config.known && bgw_flag(l->config.flags, BGW_FLAG_FILTER) &&
-           bgw_known_keys_certainly_unknown(l->config.known, bgw_slice_of(name->tenant, name->tenant_len),
-                                            bgw_slice_of(name->key, name->key_len));
+    const struct bgw_slot_name *name = &f->name;
+    if (!l->config.known || !bgw_flag(l->config.flags, BGW_FLAG_FILTER) || f->floor.seq || f->known)
+        return false;
+    if (!bgw_known_keys_certainly_unknown(l->config.known, bgw_slice_of(name->tenant, name->tenant_len),
+                                          bgw_slice_of(name->key, name->key_len)))
+        return false;
+    return l->config.doubts_per_s == 0 || !bgw_bucket_take(&l->doubts, l->now.mono_ms);
 }
 
 bool bgw_lookups_ask(struct bgw_lookups *l, const struct bgw_fetch *f, struct bgw_now now)
@@ -285,7 +293,7 @@ bool bgw_lookups_ask(struct bgw_lookups *l, const struct bgw_fetch *f, struct bg
     l->now = now;
     if (l->closing)
         return false;
-    if (f->floor.seq == 0 /* nobody has seen it */ && filtered(l, &f->name)) {
+    if (filtered(l, f)) {
         bgw_metric_add(BGW_M_FILTERED, 1);
         at_once.result = BGW_FETCH_NOT_FOUND;
     }
@@ -379,6 +387,8 @@ enum bgw_status bgw_lookups_create(struct bgw_lookups **out, const struct bgw_lo
     bgw_breaker_init(&l->redis, &BREAKER, config->seed);
     bgw_breaker_init(&l->origin, &BREAKER, config->seed + 1);
     bgw_bucket_init(&l->bucket, config->rate_per_s, config->burst, now.mono_ms);
+    if (config->doubts_per_s > 0)
+        bgw_bucket_init(&l->doubts, config->doubts_per_s, 2 * config->doubts_per_s + 1, now.mono_ms);
     bgw_hedge_init(&l->hedge, config->hedge_us);
     *out = l;
     return BGW_OK;

@@ -59,6 +59,9 @@ struct bgw_lookup_config {
     size_t lookups_max;     /* beyond it `ask` says false */
     size_t origin_max;      /* calls at a time; at it the origin is saturated: no hedges, others wait */
     struct bgw_known_keys *known; /* NULL: none */
+    /* An account that was opened after the list was read is not on it: so many a second (twice that and one more at once) are asked
+     * for all the same, and who is found is known from then on. 0: none. */
+    int64_t doubts_per_s;
     uint64_t seed;
 };
 

@@ -46,7 +46,7 @@ struct bgw_lookups {
     struct bgw_now now;
     struct bgw_wheel wheel;
     struct bgw_breaker redis, origin;
-    struct bgw_bucket bucket;
+    struct bgw_bucket bucket, doubts;
     struct bgw_hedge hedge;
     struct lookup *lookups; /* lookups_max, those from `made` on never used */
     struct bgw_list *keys;  /* hashed by feed and key */

@@ -18,8 +18,10 @@
 #define LEASE_SPARE_MS 500
 #define HEARTBEAT_MS 1000
 #define LOOK_MS 100
+#define DOUBTS_PER_S 2 /* newly opened accounts are found, a flood of invented ones stays outside */
 #define LIST_RETRY_MS 5000
 #define WAIT_MAX_MS 1000
+#define LINK_PATIENCE 4 /* times what a lookup waits: so that a pause of Redis loses neither the connection nor the write-backs on it */
 
 static struct bgw_now now_of(const struct sources *s)
 {
@@ -130,7 +132,9 @@ static void invalidate(struct sources *s, const struct bgw_invalidation *i)
     if (s->l2)
         bgw_l2_forget(s->l2, name);
     if (s->known)
-        bgw_known_keys_add(s->known, bgw_slice_of(name->tenant, name->tenant_len), bgw_slice_of(name->key, name->key_len));
+        bgw_known_keys_add(s->known,
+                           i->any_tenant ? s->reader->config.feed->default_tenant : bgw_slice_of(name->tenant, name->tenant_len),
+                           bgw_slice_of(name->key, name->key_len));
     const struct news n = {.kind = NEWS_INVALIDATION, .invalidation = *i};
     reader_tell(s->reader, &n);
 }
@@ -255,7 +259,7 @@ static enum bgw_status make_redis(struct sources *s, struct bgw_buf *error)
         .url = c->redis,
         .ca_file = c->redis_ca,
         .feed = s->reader->config.feed,
-        .command_ms = c->redis_timeout_ms,
+        .command_ms = LINK_PATIENCE * c->redis_timeout_ms,
         .body_ttl_ms = BODY_TTL_MS,
         .hash_v_opaque = strcmp(c->hash_v, "opaque") == 0,
         .tracking = c->redis_tracking,
@@ -329,6 +333,7 @@ static enum bgw_status make_lookups(struct sources *s)
         .lookups_max = (size_t)c->fetches_max,
         .origin_max = (size_t)c->origin_connections,
         .known = s->known,
+        .doubts_per_s = DOUBTS_PER_S,
         .seed = random_seed(s) + 3,
     };
     const struct bgw_lookup_ops ops = {

@@ -267,6 +267,30 @@ TEST(an_unknown_key_costs_nobody_anything)
     bgw_known_keys_destroy(&config.known);
 }
 
+TEST(an_account_that_was_opened_after_the_list_is_found_and_a_flood_of_invented_ones_is_not)
+{
+    struct rig r = {0};
+    struct bgw_lookup_config config = rig_config(&r);
+    config.known = bgw_known_keys_create(1000);
+    config.doubts_per_s = 2; /* five at once */
+    rig_start_with(&r, &config);
+    bgw_known_keys_begin(config.known);
+    bgw_known_keys_complete(config.known);
+    rig_fetch(&r, "new", 0);
+    rig_l2(&r, 1);
+    CHECK_LOG(&r, "l2 CACHE.1");
+    CHECK(!bgw_known_keys_certainly_unknown(config.known, BGW_SLICE("t"), BGW_SLICE("new")));
+    int64_t filtered = bgw_metric_read(BGW_M_FILTERED);
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "invented%d", i);
+        rig_fetch(&r, key, 0);
+    }
+    CHECK_EQ_I64(bgw_metric_read(BGW_M_FILTERED) - filtered, 96);
+    rig_end(&r);
+    bgw_known_keys_destroy(&config.known);
+}
+
 TEST(while_the_channel_is_down_nothing_is_believed_nor_stored)
 {
     struct rig r = {0};
