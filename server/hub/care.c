@@ -203,7 +203,10 @@ void fetch_begin(struct bgw_hub *hub, struct care *c, enum purpose purpose)
     if (hub->ops.fetch(hub->ops.arg, &f))
         return;
     fetch_forget(hub, c);
-    arm_retry(hub, c, hub->config.retry_min_ms);
+    if (purpose == FETCH_NEEDED || care_needs_fetch(c))
+        arm_retry(hub, c, hub->config.retry_min_ms);
+    else if (purpose == FETCH_AGAIN)
+        round_again(hub, c);
 }
 
 void fetch_start(struct bgw_hub *hub, struct care *c)

@@ -31,6 +31,9 @@ enum slot_flag {
     SLOT_SOURCE = 3 << 10,     /* enum bgw_source of the value */
 };
 #define SLOT_SOURCE_SHIFT 10
+#define SLOT_ERA_SHIFT 12 /* the four bits above: the hub's era when the value came or was confirmed */
+#define SLOT_ERA_MAX 15
+#define SLOT_ERA (SLOT_ERA_MAX << SLOT_ERA_SHIFT)
 #define SLOT_MODES (SLOT_MODE_V | SLOT_MODE_OFFSET)
 
 /* why a value cannot be called current, from harmless to grave */
@@ -251,6 +254,8 @@ struct bgw_hub {
     bool sources;                      /* there is somebody to ask beside the stream */
     bool deaf;                         /* invalidations cannot be heard */
     bool has_read;                     /* the book may hold values that came from a source */
+    uint8_t era;                       /* rises whenever we hear again; a slot of another era may have missed something */
+    int64_t heard_wall_ms;             /* when the era began */
     struct bgw_list watched, suspects; /* cares: in the order of the sweep; to be read again, now that we hear again */
     struct round sweep, revalidate, prove;
     const struct slot *fetched; /* while the answer of a source that was asked is taken in */
@@ -318,6 +323,15 @@ void asks_settle(struct bgw_hub *hub, struct care *c); /* no fetch is in flight 
 /* rounds */
 int64_t rounds_tick(struct bgw_hub *hub); /* ms until the next step, INT64_MAX none */
 void round_join(struct bgw_hub *hub, struct care *c); /* it is watched */
+void round_again(struct bgw_hub *hub, struct care *c); /* to be read again, in its turn */
+static inline bool of_this_era(const struct bgw_hub *hub, const struct slot *s)
+{
+    return (s->flags & SLOT_ERA) >> SLOT_ERA_SHIFT == hub->era;
+}
+static inline void set_era(struct slot *s, uint8_t era)
+{
+    s->flags = (uint16_t)((s->flags & ~SLOT_ERA) | era << SLOT_ERA_SHIFT);
+}
 
 /* freshness */
 int64_t freshness_tick(struct bgw_hub *hub);

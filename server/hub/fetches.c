@@ -32,6 +32,8 @@ static void settle_unknown(struct bgw_hub *hub, struct care *c, enum bgw_state_r
 
 static void not_proven(struct bgw_hub *hub, struct care *c, enum bgw_state_reason reason)
 {
+    if (slot_unknown(c->slot)) /* whoever comes later has it tried again */
+        c->failed = (uint8_t)reason;
     settle_unknown(hub, c, reason);
     fetch_retry_later(hub, c);
 }
@@ -41,6 +43,8 @@ static void failed(struct bgw_hub *hub, struct care *c, enum bgw_state_reason re
     c->failed = (uint8_t)reason;
     c->doubted = false;
     not_proven(hub, c, reason);
+    if (c->purpose == FETCH_AGAIN)
+        round_again(hub, c);
 }
 
 static void proven(struct bgw_hub *hub, struct care *c)
@@ -68,6 +72,7 @@ static bool same_value(const struct care *c, const struct bgw_fetched *f)
 static void confirm(struct bgw_hub *hub, struct care *c)
 {
     proven(hub, c);
+    set_era(c->slot, hub->era);
     c->doubted = false;
     c->read_ms = c->fetch_ms;
     tell_state(hub, c);
@@ -78,7 +83,9 @@ static void accept_value(struct bgw_hub *hub, struct care *c, struct bgw_fetched
     count_swept(c, true);
     slot_set_value(&hub->book, c->key, c->slot, f->value);
     f->value = NULL;
-    c->slot->flags = (uint16_t)((c->slot->flags & ~SLOT_SOURCE) | f->source << SLOT_SOURCE_SHIFT);
+    if (!BGW_BUG("source_forgotten"))
+        c->slot->flags = (uint16_t)((c->slot->flags & ~SLOT_SOURCE) | f->source << SLOT_SOURCE_SHIFT);
+    set_era(c->slot, hub->era);
     hub->has_read |= f->source != BGW_SOURCE_STREAM;
     c->doubted = false;
     c->read_ms = c->fetch_ms;
@@ -297,12 +304,14 @@ static void answer(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
 {
     bool moved = c->fetch_generation != c->generation && !BGW_BUG("generation_ignored");
     bool about_value = f->result == BGW_FETCH_VALUE || f->result == BGW_FETCH_NOT_FOUND;
-    c->failed = BGW_REASON_NONE;
     if (moved && about_value) {
         if (care_needs_fetch(c))
             restart(hub, c, f);
+        else if (hub->sources)
+            round_again(hub, c); /* what it was begun for is still to be done */
         return;
     }
+    c->failed = BGW_REASON_NONE;
     switch ((enum bgw_fetch_result)f->result) {
     case BGW_FETCH_VALUE:
         BGW_ASSERT(f->value);

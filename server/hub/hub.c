@@ -94,6 +94,21 @@ static void tell_no_room(struct bgw_hub *hub, const struct bgw_hub_command *c, b
                   });
 }
 
+/* Somebody watches what is known: is there a reason to doubt it. */
+static void look_closer(struct bgw_hub *hub, struct care *c)
+{
+    const struct slot *s = c->slot;
+    if (hub->sources && !of_this_era(hub, s) && !fetch_idle(c)) {
+        round_again(hub, c);
+    } else if (hub->sources && !s->trouble && fetch_idle(c)) {
+        if (c->told_state != BGW_STATE_FRESH && slot_unproved(hub, c->key, s))
+            fetch_begin(hub, c, FETCH_PROOF);
+        else if (!of_this_era(hub, s))
+            fetch_begin(hub, c, FETCH_AGAIN);
+    }
+    fetch_if_needed(hub, c);
+}
+
 /* The slot is told as it is; an unknown one is asked for, and told again when the answer is there.
  */
 static void answer_wanted(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
@@ -109,9 +124,7 @@ static void answer_wanted(struct bgw_hub *hub, struct key *k, struct slot *s, st
     }
     tell_watch(hub, k, s, w);
     if (!slot_unknown(s)) {
-        if (hub->sources && !s->trouble && fetch_idle(c) && c->told_state != BGW_STATE_FRESH && slot_unproved(hub, k, s))
-            fetch_begin(hub, c, FETCH_PROOF);
-        fetch_if_needed(hub, c);
+        look_closer(hub, c);
         return;
     }
     cell->began = !c->fetch_id;
@@ -124,7 +137,7 @@ static void answer_known(struct bgw_hub *hub, struct key *k, struct slot *s, str
         answer_wanted(hub, k, s, w);
     } else if (!slot_unknown(s)) {
         tell_watch(hub, k, s, w);
-        fetch_if_needed(hub, s->care);
+        look_closer(hub, s->care);
     }
 }
 

@@ -33,6 +33,8 @@ struct work {
 static void after_accept(struct work *w, struct key *k, struct slot *s)
 {
     struct bgw_hub *hub = w->hub;
+    if (w->record->timestamp_ms > hub->heard_wall_ms) /* whatever was missed was before it */
+        set_era(s, hub->era);
     struct care *c = s->care;
     bool floor_open = c && c->has_floor && w->decoded.has_v && w->decoded.v < c->floor;
     bool floor_met = c && c->has_floor && w->decoded.has_v && !floor_open;
@@ -94,7 +96,8 @@ static void refuse(struct work *w, struct key *k, struct slot *s, enum bgw_rejec
 /* The stream says what a source had said before it: from now on it vouches for it. */
 static void confirm_fetched(struct work *w, struct slot *s)
 {
-    if (slot_source(s) == BGW_SOURCE_STREAM || !w->decoded.has_v || w->decoded.v != s->seq || !s->value)
+    bool same = w->decoded.has_v && w->decoded.v == s->seq && s->value && !(s->flags & (SLOT_READ | SLOT_NUMBERED));
+    if (slot_source(s) == BGW_SOURCE_STREAM || !same)
         return;
     s->flags &= (uint16_t)~SLOT_SOURCE;
     if (s->trouble == TROUBLE_SUSPECT)

@@ -19,6 +19,14 @@ void round_join(struct bgw_hub *hub, struct care *c)
         bgw_list_push_back(&hub->watched, &c->in_round);
 }
 
+void round_again(struct bgw_hub *hub, struct care *c)
+{
+    if (!bgw_list_linked(&c->in_round))
+        return;
+    bgw_list_remove(&c->in_round);
+    bgw_list_push_back(&hub->suspects, &c->in_round);
+}
+
 /* The first of the list, which is the last of the watched from now on. NULL: none. */
 static struct care *take_first(struct bgw_hub *hub, struct bgw_list *list)
 {
@@ -78,12 +86,15 @@ static bool step_revalidate(struct bgw_hub *hub)
         struct care *c = take_first(hub, &hub->suspects);
         if (!c)
             return false;
-        if (!fetch_idle(c) || slot_unknown(c->slot))
-            continue; /* it is on its way, from after we heard again */
-        fetch_begin(hub, c, FETCH_AGAIN);
-        return true;
+        if (slot_unknown(c->slot))
+            continue; /* who waits for it asks already */
+        if (fetch_idle(c)) {
+            fetch_begin(hub, c, FETCH_AGAIN);
+            return true;
+        }
+        round_again(hub, c); /* what is on its way may have begun before we heard again */
     }
-    return true;
+    return false;
 }
 
 /* ---- pace ---- */
@@ -121,7 +132,7 @@ int64_t rounds_tick(struct bgw_hub *hub)
     int64_t wait = INT64_MAX;
     if (!hub->sources)
         return wait;
-    if (!bgw_list_empty(&hub->suspects))
+    if (!bgw_list_empty(&hub->suspects) && !hub->deaf)
         wait = pace(hub, &hub->revalidate, hub->config.revalidate_per_s, step_revalidate);
     if (bgw_list_empty(&hub->watched))
         return wait;
@@ -146,11 +157,9 @@ static void suspect_key(struct bgw_hub *hub, struct key *k)
 /* What is on its way may have been read before we heard again. */
 static void overtake_fetches(struct bgw_hub *hub)
 {
-    for (struct bgw_list *at = hub->watched.next; at != &hub->watched; at = at->next) {
-        struct care *c = BGW_CONTAINER(at, struct care, in_round);
-        if (c->fetch_id)
-            c->generation++;
-    }
+    size_t cursor = 0;
+    for (struct care *c; (c = bgw_map_next(&hub->in_flight, &cursor));)
+        c->generation++;
 }
 
 /* Those that are labelled first. */
@@ -168,9 +177,25 @@ static void queue_all(struct bgw_hub *hub)
     bgw_list_splice(&hub->suspects, &hub->watched);
 }
 
+/* The number of the era comes round: what is of any era before is of the oldest. */
+static void begin_era(struct bgw_hub *hub)
+{
+    size_t cursor = 0;
+    hub->heard_wall_ms = hub->now.wall_ms;
+    if (hub->era < SLOT_ERA_MAX) {
+        hub->era++;
+        return;
+    }
+    hub->era = 1;
+    for (struct key *k; (k = bgw_map_next(&hub->book.keys, &cursor));)
+        for (struct slot *s = k->slot_count ? &k->first : NULL; s; s = s->next)
+            set_era(s, 0);
+}
+
 static void heard_again(struct bgw_hub *hub)
 {
     size_t cursor = 0;
+    begin_era(hub);
     hub->deaf = false;
     bgw_list_splice(&hub->watched, &hub->suspects);
     if (BGW_BUG("channel_not_revalidated"))

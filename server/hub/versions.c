@@ -222,7 +222,7 @@ void note_read(struct slot *s, int64_t started_wall_ms)
 
 void note_epoch(struct slot *s)
 {
-    uint16_t kept = s->flags & (SLOT_REMOVED | SLOT_EVICTED | SLOT_WANTED | SLOT_SOURCE);
+    uint16_t kept = s->flags & (SLOT_REMOVED | SLOT_EVICTED | SLOT_WANTED | SLOT_SOURCE | SLOT_ERA);
     if (s->flags & SLOT_VERSIONED)
         kept |= SLOT_VERSIONED | SLOT_RESTAMPED;
     else if (s->flags & SLOT_REMOVED)

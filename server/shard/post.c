@@ -56,12 +56,12 @@ static bool post_watches(struct bgw_shard *s, struct group *g)
     bgw_part default_part = group_feed(s, g)->default_part;
     for (struct slot *slot = &g->first; slot; slot = slot->next) {
         bgw_part part = slot->part == default_part ? 0 : slot->part;
-        if (!slot->wanted)
-            continue;
-        if (!slot->posted && !post_one(s, BGW_HUB_WATCH, g, part, 0))
-            return false;
-        slot->posted = true;
-        g->told = true;
+        if (slot->wanted && !slot->posted) {
+            if (!post_one(s, BGW_HUB_WATCH, g, part, 0))
+                return false;
+            slot->posted = true;
+            g->told = true;
+        }
         if (!post_ask(s, g, slot, part))
             return false;
     }

@@ -51,6 +51,14 @@ static const struct bug {
     {"read_ignores_floor", 50},
     {"read_proves_nothing", 100},
     {"unwatch_forgets_readers", 100},
+    {"source_forgotten", 50},
+    {"deaf_not_told", 200},
+    {"read_never_ages", 200},
+    {"sweep_off", 50},
+    {"channel_not_revalidated", 200},
+    {"ask_not_asked", 100},
+    {"read_asks_nobody", 100},
+    {"errors_are_kept", 200},
 };
 
 /* 0: stayed green; the seed that caught it otherwise (0 cannot be a seed). */

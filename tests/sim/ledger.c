@@ -51,6 +51,9 @@ void ledger_init(struct world *w)
     w->source = sim_chance(w, 50);
     for (int a = 0; a < ACCOUNTS; a++)
         w->with_v[a] = sim_chance(w, 60);
+    w->sweep = sim_chance(w, 50);
+    for (int a = 0; a < ACCOUNTS; a++)
+        w->source_v[a] = w->with_v[a] && sim_chance(w, 75);
     topic_init(w, 0);
     w->topics = 1;
 }
@@ -79,6 +82,17 @@ void ledger_commit(struct world *w, int slot, bool removed)
         (struct commit){.slot = (uint8_t)slot, .removed = removed, .v = l->v, .minor = l->minor, .wall_ms = w->now.wall_ms};
     sim_trace(w, "commit slot %d v %llu minor %lld%s", slot, (unsigned long long)l->v, (long long)l->minor,
               removed ? " removed" : "");
+}
+
+void ledger_silent(struct world *w, int slot)
+{
+    size_t before = w->commit_count;
+    ledger_commit(w, slot, false);
+    if (w->commit_count == before)
+        return;
+    w->commits[before].appended = true;
+    w->commits[before].topic = (uint8_t)w->topic;
+    sim_faults[FAULT_silent_commit]++;
 }
 
 static void append(struct world *w, const struct log_record *r)

@@ -47,7 +47,7 @@ static void check_amount(const struct reader *d, const struct bgw_read_answer *a
     const struct commit *commit = at ? ledger_find(w, d->slot, strtoll(at + 8, NULL, 10)) : NULL;
     if (!commit || commit->removed)
         sim_fail(w, "I4: a read of slot %d was answered %.*s, which was never written", d->slot, (int)raw.len, raw.data);
-    if (w->with_v[d->slot / PARTS] && a->version.seq != 0 && a->version.seq != commit->v)
+    if (w->with_v[d->slot / PARTS] && a->version.seq != 0 && !a->version.read && a->version.seq != commit->v)
         sim_fail(w, "I4: a read of slot %d shows v %llu as %llu", d->slot, (unsigned long long)commit->v,
                  (unsigned long long)a->version.seq);
     sim_checks[CHECKED_I4_value_was_written]++;
@@ -86,6 +86,27 @@ static void check_reached(const struct reader *d, const struct bgw_read_answer *
     sim_checks[CHECKED_floor_is_met]++;
 }
 
+/* Who asked for a source's word was given one, or told that there is none; and nobody is told of an error of before. */
+static void check_asked(const struct reader *d, const struct bgw_read_answer *a)
+{
+    struct world *w = d->world;
+    const struct replica *r = &w->replicas[d->replica];
+    bool failed = a->reason == BGW_REASON_SOURCE_UNAVAILABLE || a->reason == BGW_REASON_SHED;
+    if (!w->source)
+        return;
+    if (a->fetched && r->attempts[d->slot] == 0)
+        sim_fail(w, "a read of slot %d says that a source was asked, and none was", d->slot);
+    sim_checks[CHECKED_read_through] += a->fetched;
+    if (d->at_once && a->result == BGW_READ_UNKNOWN && failed)
+        sim_fail(w, "a read of slot %d is told of an error from before it came", d->slot);
+    sim_checks[CHECKED_errors_are_not_kept] += a->result == BGW_READ_UNKNOWN && failed;
+    if (!d->asks || failed || (a->result != BGW_READ_VALUE && a->result != BGW_READ_UNKNOWN) || a->state > BGW_STATE_FRESH)
+        return;
+    if (r->attempts[d->slot] == d->attempts)
+        sim_fail(w, "a read of slot %d wanted a source's word, and none was asked", d->slot);
+    sim_checks[CHECKED_ask_is_asked]++;
+}
+
 static void check_answer(const struct reader *d, const struct bgw_read_answer *a)
 {
     struct world *w = d->world;
@@ -107,6 +128,7 @@ static void check_answer(const struct reader *d, const struct bgw_read_answer *a
     }
     if (a->result == BGW_READ_UNKNOWN && a->state != BGW_STATE_REMOVED && d->shown_here.epoch && !w->source)
         sim_fail(w, "a read of slot %d at replica %d knows nothing of what had been shown", d->slot, d->replica);
+    check_asked(d, a);
     sim_checks[CHECKED_read_answered]++;
 }
 
@@ -132,6 +154,7 @@ void reader_done(void *arg, void *user, const struct bgw_read_answer *a)
     if (!d->read)
         sim_fail(d->world, "reader %d is answered and had not asked", d->index);
     d->read = NULL;
+    d->at_once = false;
     answered(d, a);
 }
 
@@ -178,12 +201,14 @@ static void ask(struct reader *d, int64_t wait_ms)
     struct bgw_read_answer answer;
     struct bgw_read_question q = {.feed = &w->feed, .tenant = w->feed.default_tenant, .part = sim_part(d->slot),
                                   .key = bgw_slice_of(sim_account(d->slot), 2), .has_floor = d->has_floor, .floor = d->floor,
-                                  .prove = d->prove, .wait_ms = wait_ms};
+                                  .prove = d->prove, .ask = d->asks, .wait_ms = wait_ms};
     if (d->slot % PARTS == 0 && sim_chance(w, 50))
         q.part = 0;
     d->shown_here = w->replicas[d->replica].shown[d->slot];
     memcpy(d->shown_anywhere, w->shown[d->slot], sizeof(d->shown_anywhere));
     d->due_ms = w->now.mono_ms + wait_ms;
+    d->at_once = true;
+    d->attempts = w->replicas[d->replica].attempts[d->slot];
     if (bgw_shard_read(shard_of(d), &q, d, w->now, &d->read, &answer))
         answered(d, &answer);
     else
@@ -210,6 +235,8 @@ void reader_step(struct reader *d)
     d->has_floor = false;
     d->prove = sim_chance(w, 40);
     sim_faults[FAULT_read_proof] += d->prove;
+    d->asks = sim_chance(w, 30);
+    sim_faults[FAULT_read_asks] += d->asks;
     if (sim_chance(w, 40))
         choose_floor(d);
     ask(d, sim_chance(w, 50) ? 20 + (int64_t)sim_rand(w, 300) : 500 + (int64_t)sim_rand(w, 2500));
@@ -268,6 +295,7 @@ bool readers_settled(struct world *w, char *why, size_t cap)
     d->replica = d->settled / SLOTS % REPLICAS;
     d->rig = d->settled / SLOTS / REPLICAS;
     d->has_floor = d->prove = false;
+    d->asks = w->source && !w->sweep; /* what no one watched when its invalidation was not heard */
     snprintf(why, cap, "a read of slot %d at replica %d shard %d is not answered with the newest", d->slot, d->replica, d->rig);
     ask(d, 1000);
     return false;

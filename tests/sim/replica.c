@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replica: one gateway process of the simulated world: the real hub, relays and shards, with
- * models of what surrounds them: a consumer with positions, sources that answer late, a bounded
- * queue between shard and hub.
+ * models of what surrounds them: a consumer with positions, a bounded queue between shard and hub.
  */
 #define _GNU_SOURCE
 #include "sim.h"
@@ -10,96 +9,6 @@
 #include <stdlib.h>
 
 /* ---- what the hub asks for ---- */
-
-static bool same_slot(const struct bgw_slot_name *a, const struct bgw_slot_name *b)
-{
-    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0 && a->part == b->part;
-}
-
-static bool on_fetch(void *arg, const struct bgw_fetch *f)
-{
-    struct replica *r = arg;
-    struct world *w = r->world;
-    int free_at = -1;
-    for (int i = 0; i < FETCHES_MAX; i++) {
-        if (!r->fetches[i].used)
-            free_at = i;
-        else if (same_slot(&r->fetches[i].fetch.name, &f->name))
-            sim_fail(w, "I8: two fetches in flight for one slot");
-    }
-    sim_checks[CHECKED_I8_one_fetch]++;
-    if (free_at < 0 || (!w->quiet && sim_chance(w, 10)))
-        return false;
-    struct flying_fetch *fly = &r->fetches[free_at];
-    int slot = sim_slot_of(bgw_slice_of(f->name.key, f->name.key_len), f->name.part);
-    *fly = (struct flying_fetch){.fetch = *f, .used = true, .started_wall_ms = w->now.wall_ms,
-                                 .due_ms = w->now.mono_ms + (int64_t)sim_rand(w, w->quiet ? 20 : 1500)};
-    if (!w->source || slot < 0) {
-        fly->result = BGW_FETCH_NO_SOURCE;
-        return true;
-    }
-    fly->seen = w->ledger[slot];
-    if (fly->due_ms - w->now.mono_ms > 1000)
-        sim_faults[FAULT_fetch_late]++;
-    fly->result = fly->seen.has && !fly->seen.removed ? BGW_FETCH_VALUE : BGW_FETCH_NOT_FOUND;
-    sim_faults[FAULT_fetch_not_found] += fly->result == BGW_FETCH_NOT_FOUND;
-    if (!w->quiet && sim_chance(w, 15)) {
-        fly->result = BGW_FETCH_UNAVAILABLE;
-        sim_faults[FAULT_fetch_unavailable]++;
-    }
-    return true;
-}
-
-/* A lagging read replica: only where a version lets the hub notice. */
-static void make_stale(struct world *w, struct flying_fetch *fly, int slot)
-{
-    for (size_t i = 0; i < w->commit_count; i++) {
-        const struct commit *c = &w->commits[i];
-        if (c->slot == slot && !c->removed && c->v < fly->seen.v && sim_chance(w, 40)) {
-            fly->seen.v = c->v;
-            fly->seen.minor = c->minor;
-            sim_faults[FAULT_fetch_stale]++;
-            return;
-        }
-    }
-}
-
-static struct bgw_blob *value_of(struct world *w, int slot, const struct ledger_slot *seen, bool with_v)
-{
-    char text[256], key[64];
-    struct log_record r = {.kind = LOG_VALUE, .slot = (uint8_t)slot, .has_v = with_v, .v = seen->v, .minor = seen->minor};
-    size_t len = ledger_record_text(w, &r, text, sizeof(text));
-    int key_len = snprintf(key, sizeof(key), "%s", sim_account(slot));
-    struct bgw_record record = {.key = bgw_slice_of(key, (size_t)key_len), .value = bgw_slice_of(text, len),
-                                .timestamp_ms = w->now.wall_ms};
-    struct bgw_decoded decoded;
-    if (w->feed.decode(&w->feed, &record, &decoded) != BGW_REJECT_NONE)
-        sim_fail(w, "the model's own value was refused");
-    return decoded.value;
-}
-
-static void answer_fetch(struct replica *r, struct flying_fetch *fly)
-{
-    struct world *w = r->world;
-    int slot = sim_slot_of(bgw_slice_of(fly->fetch.name.key, fly->fetch.name.key_len), fly->fetch.name.part);
-    struct bgw_fetched done = {.id = fly->fetch.id, .result = fly->result, .started_wall_ms = fly->started_wall_ms};
-    if (done.result == BGW_FETCH_VALUE) {
-        done.has_v = w->with_v[slot / PARTS];
-        if (done.has_v && !w->quiet && sim_chance(w, 20))
-            make_stale(w, fly, slot);
-        done.v = done.has_v ? fly->seen.v : 0;
-        done.value = value_of(w, slot, &fly->seen, done.has_v);
-    }
-    if (done.result == BGW_FETCH_VALUE && !done.has_v) {
-        bool old = fly->overtaken && fly->seen.minor != w->ledger[slot].minor && !r->known[fly->seen.minor - FIRST_MINOR];
-        r->known[fly->seen.minor - FIRST_MINOR] |= !fly->overtaken;
-        r->overtaken[slot] = old ? fly->seen.minor : 0;
-    }
-    fly->used = false;
-    sim_trace(w, "replica %d fetched slot %d result %d v %llu minor %lld", r->index, slot, done.result,
-              (unsigned long long)done.v, (long long)fly->seen.minor);
-    bgw_hub_on_fetched(r->hub, &done, w->now);
-}
 
 static void on_ask(void *arg, uint8_t feed, uint64_t query, bool refresh)
 {
@@ -210,10 +119,12 @@ void replica_start(struct world *w, int index)
         r->relays[s] = bgw_relay_create(NULL, NULL);
     struct bgw_hub_config config = {.feeds = &w->feed, .feed_count = 1, .relays = r->relays, .shard_count = SHARDS,
                                     .retry_min_ms = 200, .retry_max_ms = 3000, .reread_ms = 1000,
-                                    .barrier_batch_ms = 20, .barrier_max_ms = 5000};
-    struct bgw_hub_ops ops = {.arg = r, .fetch = on_fetch, .ask_watermark = on_ask, .rejected = on_rejected};
+                                    .barrier_batch_ms = 20, .barrier_max_ms = 5000,
+                                    .sweep_per_s = w->sweep ? 20 : 0, .revalidate_per_s = 50, .prove_per_s = 20};
+    struct bgw_hub_ops ops = {.arg = r, .fetch = source_fetch, .ask_watermark = on_ask, .rejected = on_rejected};
     if (bgw_hub_create(&r->hub, &config, &ops) != BGW_OK)
         sim_fail(w, "no hub");
+    bgw_hub_set_sources(r->hub, w->source);
     for (int s = 0; s < SHARDS; s++)
         shard_start(r, s);
     assign(r);
@@ -247,9 +158,21 @@ void replica_change_topic(struct replica *r)
     assign(r);
 }
 
+void replica_channel(struct replica *r, bool up)
+{
+    up ? sim_faults[FAULT_channel_up]++ : sim_faults[FAULT_channel_down]++;
+    sim_trace(r->world, "replica %d: its channel is %s", r->index, up ? "up" : "down");
+    r->deaf = !up;
+    bgw_hub_on_channel(r->hub, up, r->world->now);
+}
+
 void replica_invalidate(struct replica *r, int slot)
 {
     struct world *w = r->world;
+    if (r->deaf) {
+        sim_faults[FAULT_invalidation_unheard]++;
+        return;
+    }
     struct bgw_slot_name name = {.feed = 0, .tenant_len = (uint8_t)w->feed.default_tenant.len, .key_len = 2};
     memcpy(name.tenant, w->feed.default_tenant.data, name.tenant_len);
     memcpy(name.key, sim_account(slot), 2);
@@ -286,7 +209,7 @@ static void deliver_record(struct replica *r, int p)
     r->position[p]++;
     r->overtaken[log->slot] = 0; /* the stream speaks */
     if (log->kind == LOG_VALUE)
-        r->known[log->minor - FIRST_MINOR] = true;
+        r->known[log->minor - FIRST_MINOR] = r->by_record[log->minor - FIRST_MINOR] = true;
     bgw_hub_on_record(r->hub, 0, &record, w->now);
 }
 
@@ -337,17 +260,42 @@ static void prove(struct replica *r)
     on_ask(r, 0, 0, false);
 }
 
+static int64_t amount_of(struct world *w, const struct bgw_relay_entry *e)
+{
+    struct bgw_slice raw = e->value ? w->feed.raw(e->value) : (struct bgw_slice){NULL, 0};
+    const char *at = raw.len ? memmem(raw.data, raw.len, "\"minor\":", 8) : NULL;
+    return at ? strtoll(at + 8, NULL, 10) : 0;
+}
+
+/* Where it says that it is from, there it has come from; and what nobody can take back is not called fresh for long. */
+static void check_source(struct rig *rig, const struct bgw_relay_entry *e, int slot)
+{
+    struct replica *r = rig->replica;
+    struct world *w = r->world;
+    int64_t amount = amount_of(w, e);
+    if (!amount)
+        return;
+    bool from_stream = e->source == BGW_SOURCE_STREAM;
+    if (!(from_stream ? r->by_record : r->by_fetch)[amount - FIRST_MINOR])
+        sim_fail(w, "replica %d slot %d: %lld is said to come from source %d", r->index, slot, (long long)amount, e->source);
+    sim_checks[CHECKED_source_is_told]++;
+    if (!r->deaf || !rig->took_deaf || from_stream)
+        return;
+    if (e->state == BGW_STATE_FRESH && rig->took_hub_ms - r->read_ms[slot] > w->feed.fresh_ms)
+        sim_fail(w, "replica %d slot %d: read %lld ms ago, nobody can invalidate it, and it is called fresh", r->index, slot,
+                 (long long)(rig->took_hub_ms - r->read_ms[slot]));
+    sim_checks[CHECKED_deaf_is_told]++;
+}
+
 /* A fetch that an invalidation overtook may be shown, as what it is; never as fresh. */
 static void check_overtaken(struct rig *rig, const struct bgw_relay_entry *e, int slot)
 {
     struct world *w = rig->replica->world;
     int64_t amount = rig->replica->overtaken[slot];
-    struct bgw_slice raw = e->value ? w->feed.raw(e->value) : (struct bgw_slice){NULL, 0};
-    const char *at = raw.len ? memmem(raw.data, raw.len, "\"minor\":", 8) : NULL;
-    if (!amount || !at)
+    if (!amount || !e->value)
         return;
     sim_checks[CHECKED_no_overtaken_fetch]++;
-    if (e->state == BGW_STATE_FRESH && strtoll(at + 8, NULL, 10) == amount)
+    if (e->state == BGW_STATE_FRESH && amount_of(w, e) == amount)
         sim_fail(w, "replica %d slot %d: a value read before an invalidation is called fresh after it",
                  rig->replica->index, slot);
 }
@@ -370,6 +318,7 @@ static void shard_turn(struct rig *rig)
                                : -1;
                 if (slot >= 0) {
                     check_overtaken(rig, e, slot);
+                    check_source(rig, e, slot);
                     rig->applied_has[slot] = e->value != NULL;
                     rig->applied[slot] = e->version;
                 }
@@ -378,6 +327,8 @@ static void shard_turn(struct rig *rig)
         bgw_shard_on_batch(rig->shard, &batch, w->now);
         bgw_relay_done(rig->relay, &batch);
     }
+    rig->took_hub_ms = rig->replica->hub_ms;
+    rig->took_deaf = rig->replica->deaf;
     bgw_shard_tick(rig->shard, w->now);
     bgw_shard_flush(rig->shard, w->now);
     revoke_check_turn(rig);
@@ -398,6 +349,7 @@ static void queue_turn(struct rig *rig, int at_most)
 
 static void hub_turn(struct replica *r)
 {
+    r->hub_ms = r->world->now.mono_ms;
     bgw_hub_tick(r->hub, r->world->now);
     bgw_hub_flush(r->hub);
 }
@@ -406,6 +358,7 @@ static void hub_turn(struct replica *r)
 static void half_a_hub_turn(struct replica *r)
 {
     sim_faults[FAULT_seal_late]++;
+    r->hub_ms = r->world->now.mono_ms;
     bgw_hub_tick(r->hub, r->world->now);
 }
 
@@ -427,9 +380,7 @@ void replica_step(struct replica *r)
                 answer_ask(r, &r->asks[i]);
         break;
     case 3:
-        for (int i = 0; i < FETCHES_MAX; i++)
-            if (r->fetches[i].used && r->fetches[i].due_ms <= w->now.mono_ms)
-                answer_fetch(r, &r->fetches[i]);
+        source_answer(r);
         break;
     default:
         shard_turn(rig);
@@ -445,15 +396,15 @@ void replica_settle(struct replica *r)
 {
     struct world *w = r->world;
     prove(r);
+    if (r->deaf)
+        replica_channel(r, true);
     replica_change_topic(r);
     for (int p = 0; p < PARTITIONS_MAX; p++)
         consume(r, p, LOG_MAX);
     for (int i = 0; i < ASKS_MAX; i++)
         if (r->asks[i].used && r->asks[i].due_ms <= w->now.mono_ms)
             answer_ask(r, &r->asks[i]);
-    for (int i = 0; i < FETCHES_MAX; i++)
-        if (r->fetches[i].used && r->fetches[i].due_ms <= w->now.mono_ms)
-            answer_fetch(r, &r->fetches[i]);
+    source_answer(r);
     for (int s = 0; s < SHARDS; s++)
         queue_turn(&r->rigs[s], QUEUE_MAX);
     hub_turn(r);
@@ -461,8 +412,10 @@ void replica_settle(struct replica *r)
         shard_turn(&r->rigs[s]);
 }
 
-void replica_starve(struct replica *r)
+void replica_starve(struct replica *r, bool reading)
 {
+    if (reading)
+        source_answer(r);
     for (int i = 0; i < ASKS_MAX; i++)
         if (r->asks[i].used && r->asks[i].query == 0)
             r->asks[i].used = false;

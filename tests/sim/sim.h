@@ -35,6 +35,8 @@
 
 /* every kind of fault and how often it fired; zero over a run is a failure */
 #define SIM_FAULTS(X)                                                                            \
+    X(fetch_lost) X(fetch_shed) X(fetch_reordered) X(fetch_without_v) X(cache_went_back) X(cache_forgot)       \
+    X(silent_commit) X(channel_down) X(channel_up) X(invalidation_unheard) X(reads_prove) X(read_asks)        \
     X(record_duplicated) X(record_replayed) X(record_garbage) X(tombstone) X(proof_lost)          \
     X(watermark_late) X(fetch_stale) X(fetch_late) X(fetch_unavailable) X(fetch_not_found)        \
     X(invalidation_lost) X(invalidation) X(epoch_change) X(replica_restart) X(client_cut)         \
@@ -50,7 +52,8 @@
     X(mark_nothing_pending) X(current_is_newest) X(state_told) X(repair_is_whole) X(no_overtaken_fetch) \
     X(nothing_revoked_is_sent) X(revoked_are_told) X(only_revoked_is_taken) X(revoked_is_refused)      \
     X(newer_token_heals) X(blind_first_is_proved) \
-    X(read_never_older) X(proof_never_older) X(floor_is_met) X(read_answered) X(read_is_newest)
+    X(read_never_older) X(proof_never_older) X(floor_is_met) X(read_answered) X(read_is_newest) \
+    X(source_is_told) X(deaf_is_told) X(read_proves) X(ask_is_asked) X(errors_are_not_kept) X(read_through)
 
 enum sim_fault {
 #define X(name) FAULT_##name,
@@ -98,6 +101,11 @@ struct ledger_slot {
     bool has, removed;
     size_t last_commit;
 };
+struct cached { /* what Redis holds of a slot; shared by the replicas */
+    bool has;
+    uint64_t v;
+    int64_t minor;
+};
 
 struct ask {
     uint64_t query;
@@ -111,7 +119,7 @@ struct flying_fetch {
     struct bgw_fetch fetch;
     int64_t due_ms, started_wall_ms;
     struct ledger_slot seen; /* the source as it was when the fetch read it */
-    uint8_t result;
+    uint8_t result, source;
     bool used;
     bool overtaken; /* an invalidation came after it had read */
 };
@@ -141,6 +149,8 @@ struct rig { /* one shard with its relay and its way to the hub */
     struct bgw_slot_name groups[64];
     uint64_t group_refs[64];
     int group_count;
+    int64_t took_hub_ms; /* when it took the last batch: the hub's last turn then; and it was deaf */
+    bool took_deaf;
 };
 struct replica {
     struct world *world;
@@ -153,6 +163,11 @@ struct replica {
     struct ask asks[ASKS_MAX];
     struct flying_fetch fetches[FETCHES_MAX];
     int64_t next_proof_ms, proofs_blocked_until_ms, last_proof_ms;
+    bool deaf;             /* to invalidations */
+    int64_t hub_ms;        /* its hub's last turn */
+    int64_t read_ms[SLOTS], last_started_ms; /* when the last fetch that brought a value began, of the slot and of all that were answered */
+    uint64_t attempts[SLOTS]; /* fetches that were answered or refused */
+    bool by_record[COMMITS_MAX], by_fetch[COMMITS_MAX]; /* who brought the amount */
     bool known[COMMITS_MAX];  /* amounts that a record or an undisturbed fetch has brought */
     int64_t overtaken[SLOTS]; /* an amount that a fetch brought after an invalidation; 0 none */
     struct bgw_version shown[SLOTS]; /* the newest that it has shown anybody since it started; epoch 0: none */
@@ -213,7 +228,8 @@ struct reader { /* asks for a slot, again and again */
     struct world *world;
     int index, replica, rig, slot;
     struct bgw_read *read; /* NULL: does not wait */
-    bool has_floor, prove;
+    bool has_floor, prove, asks, at_once;
+    uint64_t attempts; /* of the replica, when it asked */
     struct bgw_version floor;
     int64_t due_ms;
     struct bgw_version shown_here, shown_anywhere[EPOCHS_MAX]; /* when it asked */
@@ -232,6 +248,10 @@ struct world {
     struct commit *commits;
     size_t commit_count;
     int64_t next_minor;
+    bool source_v[ACCOUNTS]; /* sources say `v` too */
+    bool sweep;              /* a silent commit is told by nobody: the sweep has to find it; else by an invalidation */
+    bool honest;             /* sources answer, and answer what is so */
+    struct cached cache[SLOTS];
     bool with_v[ACCOUNTS], source; /* source: fetches are answered; else NO_SOURCE */
     bool quiet;                    /* faults have stopped */
     struct replica replicas[REPLICAS];
@@ -258,6 +278,7 @@ void sim_trace(struct world *w, const char *fmt, ...) __attribute__((format(prin
 void ledger_init(struct world *w);
 void ledger_deinit(struct world *w);
 void ledger_commit(struct world *w, int slot, bool removed);
+void ledger_silent(struct world *w, int slot); /* a commit that the topic will never tell of */
 void ledger_publish(struct world *w, int at_most); /* appends committed changes to the log, in order */
 void ledger_log_fault(struct world *w);
 void ledger_new_topic(struct world *w);
@@ -273,9 +294,14 @@ void replica_start(struct world *w, int index);
 void replica_stop(struct replica *r);
 void replica_step(struct replica *r); /* one random piece of its work */
 void replica_settle(struct replica *r); /* all of its work, in order */
-void replica_starve(struct replica *r); /* a turn in which no proof arrives */
+void replica_starve(struct replica *r, bool reading); /* a turn in which no proof arrives; reading: sources answer */
+void replica_channel(struct replica *r, bool up);
 void replica_change_topic(struct replica *r);
 void replica_invalidate(struct replica *r, int slot);
+/* source.c */
+bool source_fetch(void *arg, const struct bgw_fetch *f);
+void source_answer(struct replica *r); /* what is due */
+void source_fault(struct world *w);
 /* client.c */
 void client_connect(struct client *c, int replica);
 void client_cut(struct client *c);

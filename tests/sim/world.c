@@ -70,15 +70,18 @@ static void leap(struct world *w)
 static void starve(struct world *w)
 {
     struct replica *r = &w->replicas[sim_rand(w, REPLICAS)];
+    bool reading = w->honest = w->source && sim_chance(w, 50);
+    sim_faults[FAULT_reads_prove] += reading;
     r->proofs_blocked_until_ms = w->now.mono_ms + 6000;
     sim_faults[FAULT_proof_lost]++;
     for (int i = 0; i < 50; i++) {
         pass(w, 100);
-        replica_starve(r);
+        replica_starve(r, reading);
         for (int c = 0; c < CLIENTS; c++)
             if (w->clients[c].connected && w->clients[c].replica == r->index && !w->clients[c].slow)
                 client_read(&w->clients[c], 100000);
     }
+    w->honest = false;
     for (int i = 0; i < CLIENTS; i++) {
         struct client *c = &w->clients[i];
         if (!c->connected || c->replica != r->index || c->slow || c->rated || c->expires_wall_ms <= w->now.wall_ms)
@@ -86,6 +89,11 @@ static void starve(struct world *w)
         for (int s = 0; s < SLOTS; s++) {
             bool told = c->held[s].state_known && c->held[s].state != BGW_STATE_FRESH;
             bool wanted = c->want_whole[s / PARTS] || c->want_part[s];
+            bool read = reading && !w->ledger[s].removed && c->held[s].minor == w->ledger[s].minor;
+            if (read && c->held[s].sent_has && c->held[s].has && wanted && !told) {
+                sim_checks[CHECKED_read_proves]++;
+                continue;
+            }
             if (c->held[s].sent_has && c->held[s].has && wanted && (c->grants & (1u << (s / PARTS))) && !told)
                 sim_fail(w, "I9: client %d slot %d is shown as fresh 5 s after the last proof", i, s);
             sim_checks[CHECKED_I9_labelled] += told;
@@ -102,6 +110,23 @@ static void restart(struct world *w)
     replica_start(w, index);
 }
 
+/* The publisher died between the write and the word. */
+static void silent(struct world *w)
+{
+    int slot = (int)sim_rand(w, SLOTS);
+    if (!w->source)
+        return;
+    ledger_silent(w, slot);
+    for (int r = 0; r < REPLICAS && !w->sweep; r++)
+        replica_invalidate(&w->replicas[r], slot);
+}
+
+static void channel(struct world *w)
+{
+    struct replica *r = &w->replicas[sim_rand(w, REPLICAS)];
+    replica_channel(r, r->deaf || sim_chance(w, 10));
+}
+
 static void invalidate(struct world *w)
 {
     int slot = (int)sim_rand(w, SLOTS);
@@ -115,7 +140,7 @@ static void invalidate(struct world *w)
 
 static void one_event(struct world *w)
 {
-    uint64_t dice = sim_rand(w, 1120);
+    uint64_t dice = sim_rand(w, 1150);
     if (dice < 180)
         ledger_commit(w, (int)sim_rand(w, SLOTS), sim_chance(w, 6));
     else if (dice < 330)
@@ -142,8 +167,14 @@ static void one_event(struct world *w)
         replica_change_topic(&w->replicas[sim_rand(w, REPLICAS)]);
     else if (dice < 1000)
         pass(w, (int64_t)sim_rand(w, 300));
-    else
+    else if (dice < 1120)
         reader_step(&w->readers[sim_rand(w, READERS)]);
+    else if (dice < 1130)
+        source_fault(w);
+    else if (dice < 1140)
+        silent(w);
+    else
+        channel(w);
     pass(w, (int64_t)sim_rand(w, 8));
     w->events++;
 }
@@ -164,6 +195,19 @@ static bool settled(struct world *w, char *why, size_t cap)
     return true;
 }
 
+/* Of some slots the topic does not say the last word: where there is a sweep nobody does, else an invalidation, which those hear who
+ * can. Half of the replicas cannot at first. */
+static void silent_at_the_end(struct world *w, int slot)
+{
+    if (slot == 0 && sim_chance(w, 50))
+        replica_channel(&w->replicas[sim_rand(w, REPLICAS)], false);
+    if (sim_chance(w, 60))
+        return;
+    ledger_silent(w, slot);
+    for (int r = 0; r < REPLICAS && !w->sweep; r++)
+        replica_invalidate(&w->replicas[r], slot);
+}
+
 /* Faults stop, every slot is written once more: in bounded time everybody holds exactly that (I3). */
 static void settle(struct world *w)
 {
@@ -172,6 +216,10 @@ static void settle(struct world *w)
     for (int s = 0; s < SLOTS; s++)
         ledger_commit(w, s, false);
     ledger_publish(w, COMMITS_MAX);
+    for (int r = 0; r < REPLICAS; r++) /* an invalidation of what is not known yet would be forgotten */
+        replica_settle(&w->replicas[r]);
+    for (int s = 0; s < SLOTS && w->source; s++)
+        silent_at_the_end(w, s);
     for (int i = 0; i < SETTLE_ROUNDS; i++) {
         for (int r = 0; r < REPLICAS; r++)
             replica_settle(&w->replicas[r]);
