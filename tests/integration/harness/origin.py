@@ -41,6 +41,8 @@ class Origin:
     def calls(self, account=None, since=0.0):
         """How often it was asked: for one account, or since a time of time.monotonic()."""
         with self.changed:
+            if account and not since:
+                return self.counts[account]
             return sum(1 for at, name in self.asked if at >= since and account in (None, name))
 
     @contextlib.contextmanager
@@ -57,7 +59,7 @@ class Origin:
 
     def wait_for(self, calls, account=None, timeout=10):
         with self.changed:
-            fits = self.changed.wait_for(lambda: sum(1 for _, n in self.asked if account in (None, n)) >= calls, timeout)
+            fits = self.changed.wait_for(lambda: (self.counts[account] if account else len(self.asked)) >= calls, timeout)
         assert fits, f"{calls} calls were waited for in vain"
 
     # ---- the server ----
@@ -110,7 +112,6 @@ class Origin:
         """False: the connection ends."""
         path, _, query = target.partition("?")
         with self.changed:
-            self.counts[path] += 1
             failing, delay = self.failing, self.delay
         if path == "/_internal/balance":
             asked = dict(urllib.parse.parse_qsl(query))
@@ -133,6 +134,7 @@ class Origin:
     def look_up(self, account, currency):
         with self.changed:
             self.asked.append((time.monotonic(), account))
+            self.counts[account] += 1
             members = self.values.get((account, currency)) or (self.every and self.every(account, currency))
             members = members and dict(members)
             self.changed.notify_all()
