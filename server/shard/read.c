@@ -104,7 +104,7 @@ static void kept_rest(struct bgw_shard *s, struct kept *k, const struct slot *sl
     if (!bgw_list_empty(&k->reads))
         return;
     idle_remove(s, k);
-    if (!of_use && (kept_over(s, k) || slot->failed)) {
+    if (!of_use && (kept_over(s, k) || (slot->failed && !BGW_BUG("errors_are_kept")))) {
         kept_drop(s, k);
         return;
     }

@@ -35,12 +35,12 @@ static const struct bug {
     {"expiry_only_at_subscribe", 200},
     {"presented_version_ignored", 200},
     {"current_without_equal_version", 50},
-    {"resume_other_subject_accepted", 1500},
+    {"resume_other_subject_accepted", 2500},
     {"unwatch_forgets_others", 200},
     {"state_change_not_told", 50},
     {"repair_skips", 400},
     {"revocation_only_at_commands", 100},
-    {"revocation_waits_for_the_walk", 400},
+    {"revocation_waits_for_the_walk", 1500},
     {"revocation_spares_the_idle", 100},
     {"refresh_forgets_revoked_accounts", 200},
     {"revoked_token_accepted", 100},
@@ -58,7 +58,7 @@ static const struct bug {
     {"channel_not_revalidated", 200},
     {"ask_not_asked", 100},
     {"read_asks_nobody", 100},
-    {"errors_are_kept", 200},
+    {"errors_are_kept", 1500},
 };
 
 /* 0: stayed green; the seed that caught it otherwise (0 cannot be a seed). */

@@ -109,6 +109,9 @@ static inline void rig_make(struct rig *r, size_t keys_max)
         .reread_ms = 1000,
         .barrier_batch_ms = 20,
         .barrier_max_ms = 250,
+        .sweep_per_s = 10, /* these three of the tests that say that there are sources */
+        .revalidate_per_s = 50,
+        .prove_per_s = 50,
         .jitter_seed = 7,
     };
     struct bgw_hub_ops ops = {r, rig_fetch, rig_ask, rig_rejected};

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads that want a source's word: the hub is asked for it, once for all who came before it was, and whoever waits is answered when
+ * the fetch is over; an error is told to them and to nobody who comes later.
+ */
+#include "shard/read_rig.h"
+
+static bool ask_source(struct rig *r, struct asked *a, const char *key)
+{
+    struct bgw_read_question q = question(r, key);
+    q.ask = true;
+    return ask(r, a, &q);
+}
+
+/* How many ASKs were posted; `ticket`: of the last one. */
+static int asks(const struct rig *r, uint32_t *ticket)
+{
+    int n = 0;
+    for (int i = 0; i < r->command_count; i++) {
+        if (r->commands[i].kind != BGW_HUB_ASK)
+            continue;
+        *ticket = (uint32_t)r->commands[i].ticket;
+        n++;
+    }
+    return n;
+}
+
+static void fetched(struct rig *r, const char *key, uint32_t ticket, uint64_t seq, const char *value, enum bgw_state_reason failed)
+{
+    struct bgw_relay_entry e = rig_entry(r, key, "NGN", seq, value);
+    e.asked = ticket;
+    e.fetched = true;
+    e.failed = (uint8_t)failed;
+    e.source = failed ? BGW_SOURCE_STREAM : BGW_SOURCE_DATABASE;
+    if (!value)
+        e.reason = (uint8_t)failed;
+    rig_batch(r, &e, 1);
+}
+
+TEST(a_read_that_asks_waits_although_the_value_is_there)
+{
+    struct rig *r = open();
+    struct asked a, b, late;
+    uint32_t ticket = 0, second = 0;
+    read_first(r, "A", 5, "100");
+    CHECK(!ask_source(r, &a, "A"));
+    CHECK(!ask_source(r, &b, "A"));
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 1);
+    rig_record(r, "A", "NGN", 6, "101");
+    CHECK_EQ_I64(a.answers, 0);
+    CHECK(!ask_source(r, &late, "A"));
+    fetched(r, "A", ticket, 7, "102", BGW_REASON_NONE);
+    CHECK_VALUE(&a, "102", 7);
+    CHECK_VALUE(&b, "102", 7);
+    CHECK(a.answer.fetched && !a.answer.joined && !a.answer.watched);
+    CHECK(b.answer.fetched && b.answer.joined);
+    CHECK_EQ_I64(a.answer.source, BGW_SOURCE_DATABASE);
+    CHECK_EQ_I64(late.answers, 0);
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &second), 2);
+    CHECK(second != ticket);
+    fetched(r, "A", second, 7, "102", BGW_REASON_NONE);
+    CHECK_VALUE(&late, "102", 7);
+    rig_end(r);
+}
+
+TEST(what_could_not_be_asked_is_the_last_that_is_known_and_labelled)
+{
+    struct rig *r = open();
+    struct asked a, slow;
+    uint32_t ticket = 0;
+    read_first(r, "A", 5, "100");
+    CHECK(!ask_source(r, &a, "A"));
+    rig_turn(r);
+    asks(r, &ticket);
+    fetched(r, "A", ticket, 5, "100", BGW_REASON_SHED);
+    CHECK_VALUE(&a, "100", 5);
+    CHECK_EQ_I64(a.answer.state, BGW_STATE_DELAYED);
+    CHECK_EQ_I64(a.answer.reason, BGW_REASON_SHED);
+    CHECK(!ask_source(r, &slow, "A"));
+    rig_pass(r, WAIT_MS + 1);
+    CHECK_VALUE(&slow, "100", 5);
+    CHECK_EQ_I64(slow.answer.state, BGW_STATE_DELAYED);
+    CHECK(!slow.answer.fetched);
+    rig_end(r);
+}
+
+TEST(an_error_is_told_to_who_waited_and_the_next_one_asks_anew)
+{
+    struct rig *r = open();
+    struct asked a, b;
+    uint32_t ticket = 0;
+    CHECK(!ask_plain(r, &a, "A"));
+    rig_turn(r);
+    fetched(r, "A", 0, 0, NULL, BGW_REASON_SOURCE_UNAVAILABLE);
+    CHECK_EQ_I64(a.answer.result, BGW_READ_UNKNOWN);
+    CHECK_EQ_I64(a.answer.reason, BGW_REASON_SOURCE_UNAVAILABLE);
+    CHECK_EQ_I64(view_of(r).reads_kept, 0);
+    CHECK(!ask_plain(r, &b, "A")); /* before the watch has ended */
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 1);
+    fetched(r, "A", ticket, 3, "100", BGW_REASON_NONE);
+    CHECK_VALUE(&b, "100", 3);
+    CHECK_EQ_I64(view_of(r).reads_kept, 1);
+    rig_end(r);
+}
+
+TEST(the_watch_of_a_read_that_failed_ends_so_that_nobody_goes_on_asking)
+{
+    struct rig *r = open();
+    struct asked a;
+    CHECK(!ask_plain(r, &a, "A"));
+    rig_turn(r);
+    fetched(r, "A", 0, 0, NULL, BGW_REASON_SHED);
+    rig_turn(r);
+    CHECK_EQ_STR(rig_posted(r, r->command_count - 1), "UNWATCH A");
+    rig_end(r);
+}
+
+TEST(nobody_to_ask_is_an_answer_and_is_kept)
+{
+    struct rig *r = open();
+    struct asked a, b;
+    CHECK(!ask_plain(r, &a, "A"));
+    rig_turn(r);
+    rig_unknown(r, "A", "NGN", BGW_REASON_SOURCE_UNAVAILABLE); /* no fetch has failed */
+    CHECK_EQ_I64(a.answers, 1);
+    CHECK(ask_plain(r, &b, "A"));
+    CHECK(!b.answer.fetched);
+    rig_end(r);
+}
+
+TEST(the_second_reader_of_a_cold_key_joins_the_first)
+{
+    struct rig *r = open();
+    struct asked a, b;
+    CHECK(!ask_plain(r, &a, "A"));
+    CHECK(!ask_plain(r, &b, "A"));
+    rig_turn(r);
+    fetched(r, "A", 0, 3, "100", BGW_REASON_NONE);
+    CHECK(a.answer.fetched && !a.answer.joined);
+    CHECK(b.answer.fetched && b.answer.joined);
+    rig_end(r);
+}
