@@ -39,6 +39,7 @@ struct bgw_fetch {
     uint64_t generation;
     struct bgw_version floor; /* least version that is of use; seq 0: any */
     bool known;               /* the stream has named it: no filter may deny it */
+    bool past_cache;          /* the origin is to be asked, if there is one: a cache may hold what nobody has invalidated */
 };
 enum bgw_fetch_result {
     BGW_FETCH_VALUE,

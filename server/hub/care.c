@@ -164,6 +164,7 @@ static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fet
         .generation = c->generation,
         .floor = {.epoch = slot_version(hub, k, c->slot).epoch},
         .known = stream_has_named(k),
+        .past_cache = c->purpose == FETCH_SWEEP || c->purpose == FETCH_AGAIN,
     };
     memcpy(f->name.tenant, tenant.data, tenant.len);
     memcpy(f->name.key, k->text, k->key_len);

@@ -263,7 +263,8 @@ static void on_step(struct bgw_timer *t, int64_t now_ms)
 static void begin(struct lookup *k)
 {
     struct bgw_lookups *l = k->all;
-    if (lookup_l2_usable(l) && bgw_breaker_allow(&l->redis, l->now.mono_ms)) {
+    bool past_cache = k->fetch.past_cache && l->config.has_origin;
+    if (!past_cache && lookup_l2_usable(l) && bgw_breaker_allow(&l->redis, l->now.mono_ms)) {
         int64_t delay_ms = (bgw_hedge_delay_us(&l->hedge, l->now.mono_ms) + 999) / 1000;
         if (l->config.has_origin && bgw_flag(l->config.flags, BGW_FLAG_HEDGE))
             bgw_wheel_arm(&l->wheel, &k->step, l->now.mono_ms + delay_ms);

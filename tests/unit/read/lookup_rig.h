@@ -26,6 +26,7 @@ struct rig {
     uint64_t next_fetch;
     bool refuse_at_once; /* the origin fails inside the call */
     bool ask_again;      /* each answer is followed by another ask */
+    bool past_cache;     /* of the fetches from now on */
 };
 
 static inline void rig_log(struct rig *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -155,7 +156,7 @@ static inline struct bgw_slot_name rig_name(const char *key)
 
 static inline bool rig_try(struct rig *r, const char *key, uint64_t floor)
 {
-    struct bgw_fetch f = {.id = ++r->next_fetch, .name = rig_name(key), .floor = {.seq = floor}};
+    struct bgw_fetch f = {.id = ++r->next_fetch, .name = rig_name(key), .floor = {.seq = floor}, .past_cache = r->past_cache};
     return bgw_lookups_ask(r->lookups, &f, r->now);
 }
 

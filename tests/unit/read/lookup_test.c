@@ -267,6 +267,19 @@ TEST(an_unknown_key_costs_nobody_anything)
     bgw_known_keys_destroy(&config.known);
 }
 
+TEST(what_is_compared_with_its_source_is_not_asked_of_the_cache)
+{
+    struct rig r = {0};
+    struct bgw_lookup_config config = rig_config(&r);
+    rig_start_with(&r, &config);
+    r.past_cache = true;
+    rig_fetch(&r, "a", 0);
+    rig_lock(&r, BGW_LOCK_TAKEN);
+    rig_origin(&r, 4);
+    CHECK_LOG(&r, "lock origin write DATABASE.4");
+    rig_end(&r);
+}
+
 TEST(an_account_that_was_opened_after_the_list_is_found_and_a_flood_of_invented_ones_is_not)
 {
     struct rig r = {0};
