@@ -188,6 +188,8 @@ void fetch_begin(struct bgw_hub *hub, struct care *c, enum purpose purpose)
     BGW_ASSERT(c->key->watches);
     if (c->fetch_id)
         return; /* whoever waits joins the one in flight */
+    if (bgw_timer_armed(&c->retry) && c->backoff_ms > hub->config.retry_min_ms)
+        c->backoff_ms /= 2; /* asked before its time: it is time that stretches the pace, not how many ask meanwhile */
     bgw_wheel_cancel(&hub->wheel, &c->retry);
     c->fetch_id = ++hub->fetch_seq;
     c->fetch_generation = c->generation;

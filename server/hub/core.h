@@ -255,6 +255,7 @@ struct bgw_hub {
     bool deaf;                         /* invalidations cannot be heard */
     bool has_read;                     /* the book may hold values that came from a source */
     uint8_t era;                       /* rises whenever we hear again; a slot of another era may have missed something */
+    bool heard;                        /* ever */
     int64_t heard_wall_ms;             /* when the era began */
     struct bgw_list watched, suspects; /* cares: in the order of the sweep; to be read again, now that we hear again */
     struct round sweep, revalidate, prove;

@@ -98,14 +98,10 @@ static void tell_no_room(struct bgw_hub *hub, const struct bgw_hub_command *c, b
 static void look_closer(struct bgw_hub *hub, struct care *c)
 {
     const struct slot *s = c->slot;
-    if (hub->sources && !of_this_era(hub, s) && !fetch_idle(c)) {
+    if (hub->sources && !of_this_era(hub, s))
         round_again(hub, c);
-    } else if (hub->sources && !s->trouble && fetch_idle(c)) {
-        if (c->told_state != BGW_STATE_FRESH && slot_unproved(hub, c->key, s))
-            fetch_begin(hub, c, FETCH_PROOF);
-        else if (!of_this_era(hub, s))
-            fetch_begin(hub, c, FETCH_AGAIN);
-    }
+    if (hub->sources && !s->trouble && fetch_idle(c) && c->told_state != BGW_STATE_FRESH && slot_unproved(hub, c->key, s))
+        fetch_begin(hub, c, FETCH_PROOF);
     fetch_if_needed(hub, c);
 }
 

@@ -195,7 +195,9 @@ static void begin_era(struct bgw_hub *hub)
 static void heard_again(struct bgw_hub *hub)
 {
     size_t cursor = 0;
-    begin_era(hub);
+    if (hub->heard) /* what was known before the first time is the stream's, or suspect */
+        begin_era(hub);
+    hub->heard = true;
     hub->deaf = false;
     bgw_list_splice(&hub->watched, &hub->suspects);
     if (BGW_BUG("channel_not_revalidated"))

@@ -125,6 +125,7 @@ void replica_start(struct world *w, int index)
     if (bgw_hub_create(&r->hub, &config, &ops) != BGW_OK)
         sim_fail(w, "no hub");
     bgw_hub_set_sources(r->hub, w->source);
+    bgw_hub_on_channel(r->hub, true, w->now);
     for (int s = 0; s < SHARDS; s++)
         shard_start(r, s);
     assign(r);

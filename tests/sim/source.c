@@ -48,7 +48,6 @@ static void break_it(struct world *w, struct flying_fetch *fly)
         sim_faults[FAULT_fetch_unavailable]++;
     } else if (dice < 18) {
         fly->result = BGW_FETCH_SHED;
-        fly->due_ms = fly->due_ms - fly->due_ms % 2;
         sim_faults[FAULT_fetch_shed]++;
     } else if (dice < 22) {
         fly->result = BGW_FETCH_UNAVAILABLE;

@@ -166,15 +166,27 @@ TEST(what_was_not_watched_while_it_was_deaf_is_looked_at_when_it_is)
     struct rig r;
     start(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
-    rig_pass(&r, 10);
+    rig_put(&r, 0, 1, "B", 7, 1);
+    rig_watch(&r, 1, "B");
+    pass_proved(&r, 10);
+    CHECK_EQ_I64(r.fetch_count, 1); /* the sweep, whose next step is 100 ms away */
+    bgw_hub_on_channel(r.hub, true, r.now); /* for the first time: nothing was missed */
+    rig_watch(&r, 0, "A");
+    pass_proved(&r, 20);
+    CHECK_EQ_I64(r.fetch_count, 1);
+    rig_unwatch(&r, 0, "A");
+    bgw_hub_on_channel(r.hub, false, r.now);
     bgw_hub_on_channel(r.hub, true, r.now);
     rig_watch(&r, 0, "A");
-    CHECK_EQ_I64(r.fetch_count, 1);
+    CHECK_EQ_I64(r.fetch_count, 1); /* in its turn */
+    pass_proved(&r, 30);
+    CHECK_EQ_I64(r.fetch_count, 2);
     CHECK(rig_last_fetch(&r)->known);
     answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
     rig_unwatch(&r, 0, "A");
     rig_watch(&r, 0, "A");
-    CHECK_EQ_I64(r.fetch_count, 1);
+    pass_proved(&r, 20);
+    CHECK_EQ_I64(r.fetch_count, 2);
     rig_end(&r);
 }
 
