@@ -10,8 +10,8 @@
 
 #define SECOND_US 1000000
 #define BURST_US 100000 /* what a late turn may make up for */
-#define IDLE_US 100000  /* nothing was to be done: look again */
-#define SCAN_MAX 64     /* slots that one step looks at */
+#define IDLE_US 20000   /* nothing was to be done: look again */
+#define SCAN_MAX 256    /* slots that one step looks at */
 
 void round_join(struct bgw_hub *hub, struct care *c)
 {

@@ -318,3 +318,22 @@ TEST(without_sources_nothing_of_this_happens)
     rig_end(&r);
 }
 
+
+TEST(eras_come_round_and_nothing_is_taken_for_new_then)
+{
+    struct rig r;
+    start(&r);
+    rig_put(&r, 0, 0, "A", 7, 1);
+    rig_put(&r, 0, 1, "B", 7, 1);
+    rig_watch(&r, 1, "B");
+    pass_proved(&r, 10);
+    rig_answer(&r, BGW_FETCH_UNAVAILABLE);
+    for (int i = 0; i < 17; i++)
+        bgw_hub_on_channel(r.hub, true, r.now);
+    rig_unwatch(&r, 1, "B");
+    size_t before = r.fetch_count;
+    rig_watch(&r, 0, "A");
+    pass_proved(&r, 20);
+    CHECK_EQ_I64(r.fetch_count, before + 1);
+    rig_end(&r);
+}
