@@ -22,11 +22,11 @@ struct bgw_slot_name bgw_l2_whole_name(const struct bgw_feed *feed, const struct
     return n;
 }
 
-static struct bgw_l2_key checked(struct bgw_l2_key k, int len)
+static struct bgw_l2_key checked(struct bgw_l2_key *k, int len)
 {
     BGW_ASSERT(len > 0 && len < BGW_L2_KEY_MAX);
-    k.len = (size_t)len;
-    return k;
+    k->len = (size_t)len;
+    return *k;
 }
 
 struct bgw_l2_key bgw_l2_hash_key(const struct bgw_slot_name *n)
@@ -34,8 +34,8 @@ struct bgw_l2_key bgw_l2_hash_key(const struct bgw_slot_name *n)
     struct bgw_l2_key k;
     char part[BGW_PART_MAX];
     int len = (int)bgw_part_text(n->part, part);
-    return checked(k, snprintf(k.text, sizeof(k.text), BGW_L2_HASH_PREFIX "%.*s:%.*s:%.*s", n->tenant_len, n->tenant,
-                               n->key_len, n->key, len, part));
+    return checked(&k, snprintf(k.text, sizeof(k.text), BGW_L2_HASH_PREFIX "%.*s:%.*s:%.*s", n->tenant_len, n->tenant,
+                                n->key_len, n->key, len, part));
 }
 
 struct bgw_l2_key bgw_l2_short_key(const struct bgw_feed *feed, const char *prefix, const struct bgw_slot_name *n)
@@ -44,8 +44,8 @@ struct bgw_l2_key bgw_l2_short_key(const struct bgw_feed *feed, const char *pref
     char part[BGW_PART_MAX];
     int len = (int)bgw_part_text(n->part, part);
     if (n->part == feed->default_part && bgw_slice_eq(bgw_slice_of(n->tenant, n->tenant_len), feed->default_tenant))
-        return checked(k, snprintf(k.text, sizeof(k.text), "%s%.*s", prefix, n->key_len, n->key));
-    return checked(k, snprintf(k.text, sizeof(k.text), "%s%.*s|%.*s|%.*s", prefix, n->tenant_len, n->tenant, n->key_len,
+        return checked(&k, snprintf(k.text, sizeof(k.text), "%s%.*s", prefix, n->key_len, n->key));
+    return checked(&k, snprintf(k.text, sizeof(k.text), "%s%.*s|%.*s|%.*s", prefix, n->tenant_len, n->tenant, n->key_len,
                                n->key, len, part));
 }
 

@@ -46,6 +46,7 @@ struct bgw_redis_link {
     struct bgw_redis_waiting *queue; /* a ring of commands_max */
     size_t head, count;
     struct bgw_timer due;
+    bool excused; /* its last firing was late, and let them wait a moment longer */
     /* a connection in the making */
     enum bgw_redis_talk talk;
     bool to_master, sentinel_authenticated;
