@@ -44,6 +44,7 @@ struct bgw_decoded {
 /* what a source without a body knows of a slot */
 struct bgw_amounts {
     int64_t minor, pending_minor, ts_ms;
+    bool pending_unknown; /* the source does not speak of it: its 0 contradicts nobody */
     bool has_v;
     uint64_t v;
 };

@@ -117,6 +117,7 @@ static enum bgw_reject read_ts(const struct members *m, int64_t *out)
 static enum bgw_reject read_numbers(const struct members *m, struct bgw_amounts *a)
 {
     enum bgw_reject why = read_amount(m, &a->minor);
+    a->pending_unknown = !has(m, M_PENDING);
     if (why == BGW_REJECT_NONE && has(m, M_PENDING))
         why = balance_reject_of(bgw_json_i64(&m->at[M_PENDING], &a->pending_minor));
     if (why == BGW_REJECT_NONE && has(m, M_V)) {
@@ -162,6 +163,7 @@ enum bgw_reject balance_decode_amounts(const struct bgw_feed *feed, const struct
     memset(&value, 0, sizeof(value)); /* padding too: equal answers make equal blobs */
     value.minor = a->minor;
     value.pending_minor = a->pending_minor;
+    value.pending_unknown = a->pending_unknown;
     value.has_ts = a->ts_ms >= 0;
     value.ts_ms = value.has_ts ? a->ts_ms : 0;
     value.currency = name->part;

@@ -18,6 +18,7 @@ struct balance_value {
     int64_t ts_ms, delta_minor; /* of use where has_ts, has_delta */
     bgw_part currency;
     bool has_ts, has_delta;
+    bool pending_unknown; /* of a source that does not speak of it; a record that does not says 0 */
     uint16_t txn_len;    /* 0: none */
     uint32_t txn_offset; /* of the text between its quotes, in the record's bytes: escaped JSON */
 };

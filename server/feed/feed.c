@@ -53,7 +53,8 @@ struct bgw_slice balance_raw(const struct bgw_blob *value)
 static bool balance_same(const struct bgw_blob *a, const struct bgw_blob *b)
 {
     struct balance_value x = header_of(a), y = header_of(b);
-    return x.minor == y.minor && x.pending_minor == y.pending_minor && x.currency == y.currency;
+    bool pending = x.pending_unknown || y.pending_unknown || x.pending_minor == y.pending_minor;
+    return x.minor == y.minor && pending && x.currency == y.currency;
 }
 
 static void put_amount(struct bgw_buf *out, const char *lead, int64_t amount)

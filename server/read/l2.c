@@ -73,7 +73,7 @@ static struct bgw_slice text_of(const struct bgw_redis_value *v)
 
 static struct found read_hash(const struct bgw_l2 *l, const struct bgw_slot_name *name, const struct bgw_redis_value *v)
 {
-    struct bgw_amounts a = {.has_v = !l->config.hash_v_opaque};
+    struct bgw_amounts a = {.has_v = !l->config.hash_v_opaque, .pending_unknown = true};
     struct bgw_decoded d = {0};
     if (v->type != BGW_REDIS_LIST || v->count != 3)
         return of_error(v, "hash");
