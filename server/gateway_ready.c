@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_LEN_MAX 4096
@@ -31,10 +32,21 @@ static int open_beside(const char *path, char tmp[PATH_LEN_MAX])
     return open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 }
 
+/* A device, say: it would be replaced by a file, for everybody on the machine. */
+static bool is_no_file(const char *path)
+{
+    struct stat s;
+    return lstat(path, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISLNK(s.st_mode);
+}
+
 enum bgw_status bgw_ready_prepare(const char *path, struct bgw_buf *error)
 {
     if (!*path)
         return BGW_OK;
+    if (is_no_file(path)) {
+        bgw_buf_appendf(error, "BGW_READY_FILE is \"%s\": that is there, and no file. Name one that may be replaced", path);
+        return BGW_CONFIG;
+    }
     char tmp[PATH_LEN_MAX];
     int fd = open_beside(path, tmp);
     if (fd >= 0) {

@@ -115,3 +115,12 @@ def test_without_its_broker_it_is_alive_but_not_ready():
 def test_version_prints_one_line():
     done = run("version")
     assert done.returncode == 0 and done.stdout.strip() and len(done.stdout.splitlines()) == 1
+
+
+def test_ready_file_never_takes_the_place_of_what_is_no_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = run("serve", KAFKA_BOOTSTRAP="embedded", BGW_JWT_SECRET=SECRET, BGW_LISTEN="127.0.0.1:0", BGW_ADMIN_LISTEN="127.0.0.1:0",
+               BGW_READY_FILE=pipe)
+    assert done.returncode == 3 and "BGW_READY_FILE" in done.stderr + done.stdout
+    assert pipe.is_fifo()

@@ -98,7 +98,7 @@ class Redis:
         return Resp(self.port, self.tls, user, password)
 
     def call(self, *words):
-        """One command over a connection that is kept; opened again after Redis was away."""
+        """One command over a connection that is kept, and opened again where Redis has closed it."""
         if not self.connection:
             self.connection = self.connect()
         try:
@@ -106,7 +106,8 @@ class Redis:
         except OSError:
             self.connection.close()
             self.connection = None
-            raise
+            self.connection = self.connect()
+        return self.connection.call(*words)
 
     @property
     def address(self):
@@ -122,6 +123,12 @@ class Redis:
     def settings(self):
         """A gateway's."""
         return {"REDIS": self.url} | ({"REDIS_CA": self.authority.cert} if self.tls else {})
+
+    def is_master(self):
+        """Over a connection of its own, for a server that becomes one closes those it has."""
+        with contextlib.suppress(OSError), contextlib.closing(self.connect()) as connection:
+            return b"role:master" in connection.call("INFO", "replication")
+        return False
 
     # ---- what a ledger and a projector do ----
 

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources that go away, stall, lie and come back: Redis, an HTTP origin, PostgreSQL. What is known is served and
+labelled, what is not is refused, nothing is ever zero, and all of it ends by itself."""
+
+import asyncio
+import itertools
+import json
+import time
+
+import pytest
+
+from harness.gateway import Gateway
+from harness.native import Native
+from harness.origin import Origin
+from harness.postgres import Postgres
+from harness.reads import honest_refusal, lanes, read, value
+from harness.redis import SERVERS, Redis, Sentinel
+from harness.tokens import token
+from harness.wait import until
+
+EXACT = 9007199254740993
+numbers = itertools.count(1)
+
+
+def account():
+    return f"fail-{next(numbers)}"
+
+
+def up(gateway):
+    m = gateway.metrics()
+    return m["bgw_redis_up"] == 1 and m["bgw_channel_up"] == 1
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with Redis() as r:
+        yield r
+
+
+@pytest.fixture(scope="module")
+def origin():
+    with Origin() as o:
+        yield o
+
+
+@pytest.fixture
+def gw(redis, origin):
+    with Gateway(LEDGER_INTERNAL=origin.url, BGW_ORIGIN_TIMEOUT_MS=1000, **redis.settings) as g:
+        until(lambda: up(g), 15, "Redis")
+        yield g
+
+
+# ---- Redis and the HTTP origin ----
+
+def test_redis_down_is_the_database_and_up_again_is_the_cache(gw, redis, origin):
+    names = [account() for _ in range(12)]
+    for i, name in enumerate(names):
+        origin.set(name, i)
+    redis.kill9()
+    for i, name in enumerate(names[:10]):
+        response = read(gw, name)
+        assert value(response) == i and response.json()["source"] == "database" and response.seconds < 1
+    until(lambda: gw.metric("bgw_redis_up") == 0 and gw.metric("bgw_channel_up") == 0, 10, "its loss to be seen")
+    ready = gw.http("/readyz?verbose")
+    assert ready[0] == 200 and "redis" in json.dumps(json.loads(ready[2])["degraded"])
+    response = read(gw, names[10])
+    assert value(response) == 10 and response.seconds < 0.5  # the breaker: nobody waits for it
+    redis.restart()
+    until(lambda: up(gw), 20, "Redis to be used again")
+    redis.hash(names[11], 777, 1)
+    until(lambda: gw.metrics()['bgw_breaker_state{source="redis"}'] == 0 or read(gw, account()), 20, "the breaker")
+    response = read(gw, names[11])
+    assert (value(response), response.json()["source"]) == (777, "cache")
+    until(lambda: not json.loads(gw.http("/readyz?verbose")[2]).get("degraded"), 10, "nothing to be degraded")
+
+
+def test_stalled_redis_delays_neither_reads_nor_the_loop(gw, redis, origin):
+    async def go():
+        async with lanes([gw], 8) as every:
+            with redis.stalled():
+                for i in range(10):
+                    names = [account() for _ in every]
+                    for name in names:
+                        origin.set(name, i)
+                    responses = await asyncio.gather(*(lane.read(name) for lane, name in zip(every, names)))
+                    assert {value(r) for r in responses} == {i} and max(r.seconds for r in responses) < 1.0
+    asyncio.run(go())
+    until(lambda: up(gw), 20, "Redis to be used again")
+
+
+def test_origin_down_and_cached_is_the_cache_and_not_cached_is_503(gw, redis, origin):
+    alice, nobody = account(), account()
+    redis.hash(alice, 41, 1)
+    origin.stop()
+    try:
+        response = read(gw, alice)
+        assert value(response) == 41 and response.json()["source"] == "cache"
+        for _ in range(8):
+            assert honest_refusal(read(gw, nobody)).json()["code"] == "source_unavailable"
+        until(lambda: gw.metrics()['bgw_breaker_state{source="origin"}'] == 2 or read(gw, account()), 10, "the breaker")
+        assert read(gw, account()).seconds < 0.3  # nobody waits for it any more
+        assert value(read(gw, alice)) == 41
+    finally:
+        origin.start()
+    origin.set(nobody, 3)
+    until(lambda: read(gw, nobody).status == 200, 20, "the origin to be used again")
+    assert value(read(gw, nobody)) == 3
+
+
+def test_both_down_is_503_or_labelled_and_both_back_is_well_again_unasked(gw, redis, origin):
+    known, quiet, bearer = account(), account(), token(everything=True)
+    origin.set(known, 1234)
+    origin.set(quiet, 4321)
+    assert value(read(gw, known)) == 1234
+
+    async def go():
+        redis.kill9()
+        origin.stop()
+        try:
+            async with Native(gw, bearer) as c:
+                await c.sub(known, quiet)
+                assert c.states[quiet] == "unknown" and c.balance(quiet) is None
+                for _ in range(20):
+                    honest_refusal(await asyncio.to_thread(read, gw, quiet))
+                    response = await asyncio.to_thread(read, gw, known)
+                    if response.status == 200:
+                        assert value(response) == 1234
+                        body = response.json()
+                        assert body["state"] == "fresh" or (response.headers["x-cache-status"], response.headers["warning"][:3]) == (
+                            "STALE", "110") or body["state"] == "delayed"
+                    else:
+                        honest_refusal(response)
+                origin.start()
+                await asyncio.to_thread(redis.restart)
+                await c.until(lambda: c.balance(quiet) == 4321, 10, "the value, unasked")
+                c.check()
+        finally:
+            if redis.proc.poll() is not None:
+                redis.restart()
+            if origin.listener.fileno() < 0:
+                origin.start()
+    asyncio.run(go())
+    assert value(read(gw, quiet)) == 4321 and value(read(gw, known)) == 1234
+    until(lambda: up(gw), 20, "Redis")
+
+
+def test_origin_that_lies_is_not_believed(gw, origin):
+    for more in ({"accountId": "somebody-else"}, {"currency": "USD"}, {"minor": 1.5}, {"minor": "12"}, {"minor": None}, {"minor": 2**63},
+                 {"tenant": "t2"}, {"pad": "x" * 400_000}):
+        alice = account()
+        origin.set(alice, 1)
+        origin.values[alice, "NGN"].update(more)
+        honest_refusal(read(gw, alice))
+
+
+def test_slow_origin_is_given_up_at_its_deadline(gw, origin):
+    alice = account()
+    origin.set(alice, 1)
+    with origin.hold(alice):
+        response = honest_refusal(read(gw, alice))
+        assert 0.5 < response.seconds < 2.5
+    until(lambda: read(gw, alice).status == 200, 10, "the answer")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_redis_over_tls_with_a_user_and_a_password(server, origin):
+    with Redis(server, user="bgw", password="s3cr/et@", tls=True) as redis:
+        url = f"rediss://bgw:s3cr%2Fet%40@localhost:{redis.port}"
+        with Gateway(LEDGER_INTERNAL=origin.url, REDIS=url, REDIS_CA=redis.authority.cert) as g:
+            until(lambda: up(g), 15, "Redis")
+            alice = account()
+            redis.hash(alice, 5, 1)
+            assert read(g, alice).json()["source"] == "cache"
+            origin.set(alice, 6, v=2)
+            redis.call("DEL", f"balance:tnt_demo:{alice}:NGN")
+            redis.invalidate(alice)
+            until(lambda: value(read(g, alice)) == 6, 5, "what the invalidation said")
+            assert "s3cr" not in g.log_text()
+        with Gateway(LEDGER_INTERNAL=origin.url, REDIS=url) as g:  # an authority that nobody knows
+            alice = account()
+            origin.set(alice, 7)
+            assert value(read(g, alice)) == 7 and g.metric("bgw_redis_up") == 0
+        wrong = f"rediss://bgw:wrong@localhost:{redis.port}"
+        with Gateway(LEDGER_INTERNAL=origin.url, REDIS=wrong, REDIS_CA=redis.authority.cert) as g:
+            alice = account()
+            origin.set(alice, 8)
+            assert value(read(g, alice)) == 8 and g.metric("bgw_redis_up") == 0 and "wrong" not in g.log_text()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_failover_by_a_sentinel_is_followed_and_loses_no_version(server, origin):
+    """The new master has an older value, as if it had been behind: who has seen more is not shown less."""
+    alice = account()
+    with Redis(server) as old, Redis(server) as new:
+        new.call("REPLICAOF", "127.0.0.1", old.port)
+        until(lambda: b"master_link_status:up" in new.call("INFO", "replication"), 20, "the replica")
+        with Sentinel(old) as sentinel, Gateway(LEDGER_INTERNAL=origin.url, REDIS=sentinel.url) as g:
+            until(lambda: up(g), 15, "Redis")
+            old.hash(alice, 20, 2)
+            assert value(read(g, alice)) == 20
+            old.kill9()
+            until(lambda: sentinel.master() == new.port and new.is_master(), 20, "the failover")
+            new.hash(alice, 10, 1)
+            until(lambda: up(g), 20, "the new master to be used")
+            for _ in range(3):
+                assert new.invalidate(alice) >= 1
+                assert value(read(g, alice)) == 20
+            origin.set(alice, 30, v=3)
+            new.call("DEL", f"balance:tnt_demo:{alice}:NGN")
+            new.invalidate(alice)
+            until(lambda: value(read(g, alice)) == 30, 5, "what the invalidation said")
+            other = account()
+            new.hash(other, 40, 1)
+            assert read(g, other).json()["source"] == "cache"
+
+
+# ---- PostgreSQL ----
+
+@pytest.fixture(scope="module")
+def postgres():
+    with Postgres() as p:
+        yield p
+
+
+@pytest.fixture(scope="module")
+def pg(postgres):
+    with Gateway(BGW_ORIGIN_PG=postgres.uri, BGW_ORIGIN_TIMEOUT_MS=400, BGW_KNOWN_KEYS_MAX=0) as g:
+        yield g
+
+
+def put(postgres, minor, v, **more):
+    alice = account()
+    postgres.put(alice, minor, v, **more)
+    return alice
+
+
+def test_rows_are_read_exactly(pg, postgres):
+    for minor, pending in ((EXACT, -EXACT), (2**63 - 1, -(2**63)), (-(2**63), 2**63 - 1), (0, 0)):
+        response = read(pg, put(postgres, minor, 41, pending=pending))
+        assert value(response) == minor and response.json()["pendingMinor"] == pending
+        assert response.json()["source"] == "database" and response.json()["v"].endswith(".41")
+        assert abs(response.json()["ts"] / 1000 - time.time()) < 30
+    alice = put(postgres, 7, 1, currency="USD")
+    assert value(read(pg, f"/ledger/accounts/{alice}/balance?currency=USD")) == 7
+    assert read(pg, alice).code == "no_such_account"
+    alice = put(postgres, 8, 1, tenant="t2")
+    assert read(pg, alice).status == 404 and value(read(pg, alice, bearer=token(everything=True, tenant="t2"))) == 8
+    assert read(pg, "it%27s").status == 400
+
+
+def test_slow_query_is_503_within_the_deadline_and_leaves_the_pool_as_it_was(pg, postgres):
+    names = [put(postgres, i, 1) for i in range(30)]
+
+    async def go():
+        async with lanes([pg], 30) as every:
+            with postgres.locked():
+                responses = await asyncio.gather(*(lane.read(name) for lane, name in zip(every, names)))
+                for r in responses:
+                    assert honest_refusal(r).seconds < 2.0
+    asyncio.run(go())
+    for i, name in enumerate(names):
+        until(lambda n=name: read(pg, n).status == 200, 15, "the answer")
+        assert value(read(pg, name)) == i
+    until(lambda: int(postgres.sql("select count(*) from pg_stat_activity where state='active' and pid<>pg_backend_pid()")[0][0]) == 0, 10,
+          "the end of what was cancelled")
+    assert int(postgres.sql("select count(*) from pg_stat_activity where usename='bgw' and application_name<>'psql'")[0][0]) <= 9
+
+
+def test_postgres_that_is_killed_comes_back_by_itself(pg, postgres):
+    alice, bob = put(postgres, 1, 1), put(postgres, 2, 1)
+    assert value(read(pg, alice)) == 1
+    postgres.kill9()
+    honest_refusal(read(pg, bob))
+    assert read(pg, bob).seconds < 1.5
+    response = read(pg, alice)
+    assert response.status == 503 or value(response) == 1
+    postgres.restart()
+    until(lambda: read(pg, bob).status == 200, 20, "PostgreSQL to be used again")
+    assert value(read(pg, bob)) == 2 and value(read(pg, alice)) == 1
+
+
+def test_password_of_postgres_is_not_in_the_log_and_a_wrong_address_is_no_start(postgres):
+    env = {"BGW_ORIGIN_PG": f"postgresql://bgw:hush-hush@127.0.0.1:{postgres.port}/no_such_database"}
+    with Gateway(**env) as g:
+        honest_refusal(read(g, account()))
+        assert "hush" not in g.log_text()
+    with Gateway(wait=False, BGW_ORIGIN_PG="mysql://host/database") as g:
+        assert g.proc.wait(15) == 3 and "BGW_ORIGIN_PG" in g.log_text(), g.log_text()
+        g.ended = True
