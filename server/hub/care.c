@@ -151,6 +151,13 @@ static bool stream_has_named(const struct key *k)
     return false;
 }
 
+/* A cache may hold what nobody has invalidated; and an invalidation of a whole key empties it for the usual part alone. */
+static bool past_cache(struct bgw_hub *hub, const struct care *c)
+{
+    bool usual = c->slot->part == key_stream(hub, c->key)->feed->default_part;
+    return c->purpose == FETCH_SWEEP || c->purpose == FETCH_AGAIN || (c->slot->trouble == TROUBLE_INVALIDATED && !usual);
+}
+
 static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fetch *f)
 {
     const struct key *k = c->key;
@@ -164,7 +171,7 @@ static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fet
         .generation = c->generation,
         .floor = {.epoch = slot_version(hub, k, c->slot).epoch},
         .known = stream_has_named(k),
-        .past_cache = c->purpose == FETCH_SWEEP || c->purpose == FETCH_AGAIN,
+        .past_cache = past_cache(hub, c),
     };
     memcpy(f->name.tenant, tenant.data, tenant.len);
     memcpy(f->name.key, k->text, k->key_len);

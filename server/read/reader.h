@@ -26,6 +26,7 @@ struct sources {
     struct bgw_known_keys *known;
     struct bgw_timer list_timer; /* when the origin's list of accounts is read again */
     bool l2_up, channel_up, origin_up, listing;
+    bool heard; /* what the hub was told: nothing that changed is missed */
     int64_t tick_due_ms, look_due_ms;
 };
 

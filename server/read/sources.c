@@ -101,13 +101,26 @@ static void l2_locked(void *arg, uint64_t id, enum bgw_lock_result result)
     bgw_lookups_on_lock(s->lookups, id, result, now_of(s));
 }
 
+/* The channel brings what is published; with tracking the data connection brings what was written. */
+static void tell_hearing(struct sources *s)
+{
+    bool heard = s->channel_up && (s->l2_up || !s->reader->config.config->redis_tracking);
+    const struct news n = {.kind = NEWS_CHANNEL, .up = heard};
+    if (!s->lookups || heard == s->heard) /* the first: not while it is being taken apart */
+        return;
+    s->heard = heard;
+    bgw_lookups_on_channel(s->lookups, heard);
+    reader_tell(s->reader, &n);
+}
+
 static void l2_state(void *arg, bool up)
 {
     struct sources *s = arg;
     s->l2_up = up;
     set_gauge(BGW_M_REDIS_UP, up);
-    if (s->lookups) /* not while it is being taken apart */
+    if (s->lookups)
         bgw_lookups_on_l2_state(s->lookups, up, now_of(s));
+    tell_hearing(s);
 }
 
 static void origin_answered(void *arg, uint64_t id, const struct bgw_lookup_answer *a)
@@ -154,13 +167,9 @@ static void changed(void *arg, const struct bgw_slot_name *name)
 static void channel_state(void *arg, bool up)
 {
     struct sources *s = arg;
-    const struct news n = {.kind = NEWS_CHANNEL, .up = up};
     s->channel_up = up;
     set_gauge(BGW_M_CHANNEL_UP, up);
-    if (!s->lookups)
-        return;
-    bgw_lookups_on_channel(s->lookups, up);
-    reader_tell(s->reader, &n);
+    tell_hearing(s);
 }
 
 static void publish(void *arg, struct bgw_slice channel, struct bgw_slice payload)
