@@ -380,6 +380,8 @@ static void begin_waiting(struct bgw_shard *s, struct bgw_read *r)
     bgw_list_push_back(&r->kept->reads, &r->of_kept);
     if (r->ask)
         r->ask = ask_slot_due(s, r->slot);
+    else if (r->has_floor && r->slot->value) /* a source may have it before the stream does: either will do */
+        (void)ask_slot_due(s, r->slot);
     if (r->prove) {
         r->ticket = barrier_ask(s, false);
         bgw_list_push_back(&s->reads.proofs, &r->of_proofs);

@@ -65,6 +65,28 @@ TEST(a_read_that_asks_waits_although_the_value_is_there)
     rig_end(r);
 }
 
+TEST(a_floor_that_is_not_met_is_asked_of_the_source_and_awaited_of_the_stream)
+{
+    struct rig *r = open();
+    struct asked a, b;
+    uint32_t ticket = 0;
+    struct bgw_read_question q = question(r, "A");
+    read_first(r, "A", 5, "100");
+    q.has_floor = true;
+    q.floor = rig_version(r, 6);
+    CHECK(!ask(r, &a, &q));
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 1);
+    fetched(r, "A", ticket, 6, "101", BGW_REASON_NONE);
+    CHECK_VALUE(&a, "101", 6);
+    q.floor = rig_version(r, 7);
+    CHECK(!ask(r, &b, &q));
+    rig_turn(r);
+    rig_record(r, "A", "NGN", 7, "102"); /* the source has not answered yet */
+    CHECK_VALUE(&b, "102", 7);
+    rig_end(r);
+}
+
 TEST(what_could_not_be_asked_is_the_last_that_is_known_and_labelled)
 {
     struct rig *r = open();
