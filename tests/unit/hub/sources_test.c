@@ -124,7 +124,7 @@ TEST(deaf_means_delayed_for_what_came_from_a_source_and_not_for_the_streams)
 TEST(after_deafness_all_that_is_watched_is_read_again_once_at_its_pace)
 {
     struct rig r;
-    char key[8];
+    char key[16];
     start(&r);
     for (int i = 0; i < 20; i++) {
         snprintf(key, sizeof(key), "K%d", i);

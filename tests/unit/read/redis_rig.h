@@ -90,7 +90,7 @@ static inline void redis_await(struct redis *r)
         r->c = NULL;
         nanosleep(&moment, NULL);
     }
-    CHECK(!"the server has started");
+    test_fail_(__FILE__, __LINE__, "%s", "the server has not started");
     exit(1);
 }
 
