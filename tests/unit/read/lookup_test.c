@@ -295,7 +295,7 @@ TEST(an_account_that_was_opened_after_the_list_is_found_and_a_flood_of_invented_
     CHECK(!bgw_known_keys_certainly_unknown(config.known, BGW_SLICE("t"), BGW_SLICE("new")));
     int64_t filtered = bgw_metric_read(BGW_M_FILTERED);
     for (int i = 0; i < 100; i++) {
-        char key[16];
+        char key[32];
         snprintf(key, sizeof(key), "invented%d", i);
         rig_fetch(&r, key, 0);
     }
