@@ -183,8 +183,19 @@ void tell_slot(struct bgw_hub *hub, struct key *k, struct slot *s, const struct 
     remember_told(hub, k, s);
 }
 
+/* A read has aged since the others were told, and its timer has not fired in this turn yet. */
+static bool told_otherwise(const struct bgw_hub *hub, const struct key *k, const struct slot *s)
+{
+    enum bgw_state_reason reason;
+    if (!s->care || !s->value)
+        return false;
+    return slot_state(hub, k, s, &reason) != s->care->told_state || reason != s->care->told_reason;
+}
+
 void tell_watch(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *w)
 {
+    if (told_otherwise(hub, k, s))
+        tell_slot(hub, k, s, &(struct news){0}); /* or it would be remembered as told to all */
     put(hub, k, s, w, &(struct news){0});
     remember_told(hub, k, s);
 }
