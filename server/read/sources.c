@@ -28,9 +28,11 @@ static struct bgw_now now_of(const struct sources *s)
     return bgw_loop_now(s->reader->loop);
 }
 
-static void set_gauge(enum bgw_metric gauge, bool up)
+/* Somebody came or went: told to other threads at the end of this turn, not at the next look. */
+static void note_state(struct sources *s, enum bgw_metric gauge, bool up)
 {
     bgw_metric_set(gauge, up);
+    s->look_due_ms = 0;
 }
 
 /* ---- what the lookups want done ---- */
@@ -117,7 +119,7 @@ static void l2_state(void *arg, bool up)
 {
     struct sources *s = arg;
     s->l2_up = up;
-    set_gauge(BGW_M_REDIS_UP, up);
+    note_state(s, BGW_M_REDIS_UP, up);
     if (s->lookups)
         bgw_lookups_on_l2_state(s->lookups, up, now_of(s));
     tell_hearing(s);
@@ -133,7 +135,7 @@ static void origin_state(void *arg, bool up)
 {
     struct sources *s = arg;
     s->origin_up = up;
-    set_gauge(BGW_M_ORIGIN_UP, up);
+    note_state(s, BGW_M_ORIGIN_UP, up);
 }
 
 /* ---- invalidations ---- */
@@ -168,7 +170,7 @@ static void channel_state(void *arg, bool up)
 {
     struct sources *s = arg;
     s->channel_up = up;
-    set_gauge(BGW_M_CHANNEL_UP, up);
+    note_state(s, BGW_M_CHANNEL_UP, up);
     tell_hearing(s);
 }
 
