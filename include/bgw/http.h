@@ -46,6 +46,7 @@ struct bgw_http_request {
     bool http10;
     bool keep_alive;        /* the client wants the connection to stay */
     bool upgrade;           /* Upgrade: websocket and Connection: Upgrade */
+    bool encoded_slash;     /* the path has two readings: whoever takes it must refuse what stands there */
     struct bgw_slice path;  /* percent-decoded; begins with '/', or is "*" with OPTIONS */
     struct bgw_slice query; /* as it came, without '?'; data NULL: none */
     struct bgw_slice host;

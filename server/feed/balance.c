@@ -164,19 +164,19 @@ static bool has(const struct members *m, enum member member)
     return m->seen >> member & 1;
 }
 
-/* One walk over the object. Names that are not in the table are other people's and allowed. */
-static void collect(const struct bgw_json *root, struct members *m)
+unsigned balance_members(const struct bgw_json *root, const char *const *names, size_t count, struct bgw_json *at)
 {
     struct bgw_json name, value;
     const char *cursor = NULL;
-    m->seen = 0;
+    unsigned seen = 0;
     while (bgw_json_next(root, &cursor, &name, &value))
-        for (size_t i = 0; i < M_COUNT; i++)
-            if (bgw_json_is(&name, member_names[i])) {
-                m->at[i] = value;
-                m->seen |= 1u << i;
+        for (size_t i = 0; i < count; i++)
+            if (bgw_json_is(&name, names[i])) {
+                at[i] = value;
+                seen |= 1u << i;
                 break;
             }
+    return seen;
 }
 
 static enum bgw_reject read_names(const struct members *m, struct names *names,
@@ -276,7 +276,7 @@ static enum bgw_reject read_value(const struct bgw_feed *feed, const struct bgw_
         return why;
     if (root.type != BGW_JSON_OBJECT)
         return BGW_REJECT_BAD_JSON;
-    collect(&root, &m);
+    m.seen = balance_members(&root, member_names, M_COUNT, m.at);
     why = read_names(&m, names, storage);
     if (why == BGW_REJECT_NONE)
         why = read_v(record, has(&m, M_V) ? &m.at[M_V] : NULL, out);

@@ -42,20 +42,6 @@ static bool has(const struct members *m, enum member member)
     return m->seen >> member & 1;
 }
 
-static void collect(const struct bgw_json *root, struct members *m)
-{
-    struct bgw_json name, value;
-    const char *cursor = NULL;
-    m->seen = 0;
-    while (bgw_json_next(root, &cursor, &name, &value))
-        for (size_t i = 0; i < M_COUNT; i++)
-            if (bgw_json_is(&name, member_names[i])) {
-                m->at[i] = value;
-                m->seen |= 1u << i;
-                break;
-            }
-}
-
 /* ---- who is meant ---- */
 
 static enum bgw_reject same(const struct bgw_json *said, struct bgw_slice asked)
@@ -193,7 +179,7 @@ enum bgw_reject balance_decode_body(const struct bgw_feed *feed, const struct bg
         return why;
     if (root.type != BGW_JSON_OBJECT)
         return BGW_REJECT_BAD_JSON;
-    collect(&root, &m);
+    m.seen = balance_members(&root, member_names, M_COUNT, m.at);
     why = check_names(&m, name);
     if (why == BGW_REJECT_NONE)
         why = read_numbers(&m, &amounts);

@@ -274,6 +274,8 @@ enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_h
 {
     struct exchange x = {
         .api = api, .request = r, .out = out, .now = now, .close = last || !r->keep_alive};
+    if (r->encoded_slash && !is_read(r)) /* in an account it is a bad id, as anything else that is none */
+        return refuse(&x, BGW_REFUSAL_BAD_TARGET, NULL);
     if (r->method == BGW_HTTP_OPTIONS)
         return answer_options(&x);
     if (is_hub(r))

@@ -142,11 +142,9 @@ static enum bgw_refusal judge_target(struct http_head *h, struct bgw_http_reques
     if (bgw_http_unescape(path, decoded, path.len, &len) != BGW_OK)
         return BGW_REFUSAL_BAD_TARGET;
     r->path = bgw_slice_of(decoded, len);
-    /* an encoded slash or control character would make two readings of one path */
-    for (size_t i = 0; i < path.len; i++) {
-        if (path.data[i] == '%' && path.data[i + 1] == '2' && (path.data[i + 2] | 0x20) == 'f')
-            return BGW_REFUSAL_BAD_TARGET;
-    }
+    for (size_t i = 0; i < path.len; i++)
+        r->encoded_slash |= path.data[i] == '%' && path.data[i + 1] == '2' && (path.data[i + 2] | 0x20) == 'f';
+    /* a control character would make two readings of one path */
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)decoded[i] < 0x20 || decoded[i] == '\\' || decoded[i] == 0x7f)
             return BGW_REFUSAL_BAD_TARGET;

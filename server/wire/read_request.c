@@ -105,6 +105,8 @@ static enum bgw_refusal count_accounts(struct read_request *q)
 enum bgw_refusal read_request_parse(struct read_request *out, const struct bgw_http_request *r, const struct bgw_feed *feed)
 {
     *out = (struct read_request){.http = r, .many = bgw_slice_eq(r->path, BGW_SLICE("/v1/balances"))};
+    if (r->encoded_slash) /* no account has one, wherever in the path it stands */
+        return BGW_REFUSAL_BAD_ID;
     enum bgw_refusal why = BGW_REFUSAL_NONE;
     if (out->many) {
         why = count_accounts(out);

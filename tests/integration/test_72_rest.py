@@ -323,6 +323,8 @@ def test_other_accounts_other_tenants_and_odd_names_are_refused(gw, feed):
         for odd in ("a b", "a|b", "é", "x" * 65, "", "a/b", "../mine"):
             path = "".join(c if c.isascii() and c.isalnum() or c in "./" else "".join(f"%{b:02X}" for b in c.encode()) for c in odd)
             rest.refused(ONE.format(path), 400, "bad_id")
+        rest.refused(ONE.format("a%2Fb"), 400, "bad_id")
+        rest.refused(ONE.format("mine").replace("accounts/", "accounts%2f"), 400, "bad_id")
         assert rest.good("mine")["minor"] == 1  # the connection outlived all of it
     with Rest(gw, token(["mine"], tenant="t2")) as rest:
         body = rest.good("mine", "X-Tenant-Id: t2")

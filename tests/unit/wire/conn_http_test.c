@@ -85,6 +85,8 @@ TEST(refusals_name_the_trouble_and_end_the_connection)
          {"HTTP/1.1 405", "Allow: GET, HEAD, OPTIONS\r\n"}},
         {GET("/../etc/passwd"), {"HTTP/1.1 404", "\"code\":\"not_found\""}},
         {GET("/demo/token.json"), {"HTTP/1.1 404"}},
+        {GET("/a%2Fb"), {"HTTP/1.1 400", "\"code\":\"bad_target\""}},
+        {GET("/ws%2fnegotiate"), {"HTTP/1.1 400", "\"code\":\"bad_target\""}},
         {"POST /health HTTP/1.1\r\nHost: a\r\n\r\n", {"HTTP/1.1 405", "Allow: GET, HEAD, OPTIONS\r\n"}},
         {"GET / HTTP/1.1\r\n\r\n", {"HTTP/1.1 400", "\"code\":\"bad_host\""}},
         {UPGRADE_BUT_END "\r\n", {"HTTP/1.1 401", "WWW-Authenticate: Bearer", "token_missing"}},

@@ -192,7 +192,6 @@ static const struct {
     {"an absolute target without host", "GET http:///b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an authority with GET", "GET a:80 HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an encoded backslash", "GET /a%5cb HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
-    {"an encoded slash", "GET /a%2Fb HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"an encoded NUL", "GET /a%00b HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"half an escape", "GET /a%4 HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},
     {"no path", "GET a HTTP/1.1\r\n" H "\r\n", BGW_REFUSAL_BAD_TARGET},

@@ -53,7 +53,8 @@ TEST(account_of_the_path_is_what_stands_between_its_words)
     static const char *const bad[] = {
         "/ledger/accounts//balance",         "/ledger/accounts/balance",          "/ledger/accounts/a/b/balance",
         "/ledger/accounts/A/USD/balance",    "/ledger/accounts/a%20b/balance",    "/ledger/accounts/%C3%A9/balance",
-        "/ledger/accounts/a/balance/balance", "/ledger/accounts/a%7Cb/balance",
+        "/ledger/accounts/a/balance/balance", "/ledger/accounts/a%7Cb/balance",    "/ledger/accounts/a%2Fb/balance",
+        "/ledger/accounts%2fa/balance",       "/v1%2Fbalances",
         "/ledger/accounts/aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggh/balance",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
