@@ -7,7 +7,7 @@
 #ifndef BGW_READ_CHANNEL_H
 #define BGW_READ_CHANNEL_H
 
-#include "redis_link.h"
+#include "bgw/redis.h"
 
 #include "bgw/read.h"
 

@@ -8,7 +8,7 @@
 #define BGW_READ_L2_H
 
 #include "lookup.h"
-#include "redis_link.h"
+#include "bgw/redis.h"
 
 struct bgw_l2;
 struct bgw_l2_config { /* copied */

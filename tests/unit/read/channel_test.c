@@ -3,7 +3,7 @@
  * The invalidation channel on a real Redis: what messages mean, when it counts as heard, and how its
  * loss is found out, also where no connection ends.
  */
-#include "redis_rig.h"
+#include "redis/rig.h"
 
 #include "read/channel.h"
 

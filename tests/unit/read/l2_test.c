@@ -3,7 +3,7 @@
  * The shared cache on a real Redis and a real Valkey: what is read, and which of two values; locks; what
  * is stored, and what fences it; removals that may have been lost; tracking.
  */
-#include "redis_rig.h"
+#include "redis/rig.h"
 
 #include "read/l2.h"
 #include "read/l2_names.h"

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_io: one connection as bytes and answers: connect, TLS, what is to be sent, and hiredis'
- * reader of the protocol. Hides sockets and hiredis; knows no commands. Private to redis_link; the loop's
+ * link_io: one connection as bytes and answers: connect, TLS, what is to be sent, and hiredis'
+ * reader of the protocol. Hides sockets and hiredis; knows no commands. Private to redis; the loop's
  * thread. Invariant: handlers are called by the loop alone, never inside a call of the owner.
  */
-#ifndef BGW_READ_REDIS_LINK_IO_H
-#define BGW_READ_REDIS_LINK_IO_H
+#ifndef BGW_REDIS_LINK_IO_H
+#define BGW_REDIS_LINK_IO_H
 
-#include "redis_link.h"
+#include "bgw/redis.h"
 
-#include "redis_link_name.h"
-#include "redis_link_tls.h"
+#include "link_name.h"
+#include "link_tls.h"
 
 struct bgw_redis_io;
 

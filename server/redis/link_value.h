@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_value: an answer of hiredis as our own value. Private to redis_link_io; any thread. The
+ * link_value: an answer of hiredis as our own value. Private to link_io; any thread. The
  * value borrows the texts of the answer that it was made of, and owns its lists.
  */
-#ifndef BGW_READ_REDIS_LINK_VALUE_H
-#define BGW_READ_REDIS_LINK_VALUE_H
+#ifndef BGW_REDIS_LINK_VALUE_H
+#define BGW_REDIS_LINK_VALUE_H
 
-#include "redis_link.h"
+#include "bgw/redis.h"
 
 #define BGW_REDIS_VALUES_KEPT 16 /* of an answer whose values need no memory of their own */
 

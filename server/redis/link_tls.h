@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_tls: TLS of a connection to Redis: whom it trusts, and that the certificate is of the name
- * that was asked for. Hides OpenSSL; private to redis_link, on its thread. Nothing here ever waits.
+ * link_tls: TLS of a connection to Redis: whom it trusts, and that the certificate is of the name
+ * that was asked for. Hides OpenSSL; private to redis, on its thread. Nothing here ever waits.
  */
-#ifndef BGW_READ_REDIS_LINK_TLS_H
-#define BGW_READ_REDIS_LINK_TLS_H
+#ifndef BGW_REDIS_LINK_TLS_H
+#define BGW_REDIS_LINK_TLS_H
 
 #include "bgw/buf.h"
 #include "bgw/status.h"

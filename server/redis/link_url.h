@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_url: the forms in which a Redis is named: host:port, redis://, rediss://,
+ * link_url: the forms in which a Redis is named: host:port, redis://, rediss://,
  * redis+sentinel:// and rediss+sentinel://, with user and password, database and master's name.
- * Pure; private to redis_link. Invariant: no sentence that it makes holds any part of the address.
+ * Pure; private to redis. Invariant: no sentence that it makes holds any part of the address.
  */
-#ifndef BGW_READ_REDIS_LINK_URL_H
-#define BGW_READ_REDIS_LINK_URL_H
+#ifndef BGW_REDIS_LINK_URL_H
+#define BGW_REDIS_LINK_URL_H
 
 #include "bgw/buf.h"
 #include "bgw/status.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_url: reads the forms of an address. Hides percent signs, brackets and defaults. Called
+ * link_url: reads the forms of an address. Hides percent signs, brackets and defaults. Called
  * once a link, on the thread that creates it; pure. A password may hold any byte but NUL: what the
  * form gives a meaning (@ / %) is written with a percent sign, and the last @ ends it.
  */
-#include "redis_link_url.h"
+#include "link_url.h"
 
 #define PORT_DEFAULT 6379
 #define SENTINEL_PORT_DEFAULT 26379

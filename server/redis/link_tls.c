@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_tls: a context a link, a connection a connection. hiredis' own TLS does not compare the
+ * link_tls: a context a link, a connection a connection. hiredis' own TLS does not compare the
  * certificate's name with the host's, so it is not used. Called on the link's thread; the context is made
  * before the loop runs, for reading the system's authorities takes a while. The process ignores SIGPIPE.
  */
-#include "redis_link_tls.h"
+#include "link_tls.h"
 
 #include "bgw/net.h"
 

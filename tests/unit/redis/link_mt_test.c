@@ -2,10 +2,10 @@
 /*
  * Names of hosts: looked up on threads of their own, which may outlive whoever asked. Meant for TSan too.
  */
-#include "redis_rig.h"
+#include "rig.h"
 
-#include "read/redis_link.h"
-#include "read/redis_link_name.h"
+#include "bgw/redis.h"
+#include "redis/link_name.h"
 
 #include <poll.h>
 

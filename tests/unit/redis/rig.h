@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_rig: a real Redis or Valkey of the test's own in a directory of its own, on a port below the
+ * rig: a real Redis or Valkey of the test's own in a directory of its own, on a port below the
  * ephemeral ones, with what may be done to it: commands, a pause, a violent end and a new start; and turns of
  * the loop until something has happened.
  */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link: commands and their deadlines, reconnection, life. Answers come in the order of the
+ * link: commands and their deadlines, reconnection, life. Answers come in the order of the
  * questions, so what was asked is a ring; once one answer is late, which one is which cannot be known any
  * more, and the connection ends. Link's thread. Invariants: a reply is called exactly once, by the loop or
  * by destroy; nothing is asked while the link is not up.
  */
-#include "redis_link_private.h"
+#include "link_private.h"
 
 #include "bgw/assert.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link: one connection to Redis or Valkey on a loop, never blocking it. Hides hiredis: address
+ * redis: one connection to Redis or Valkey on a loop, never blocking it. Hides hiredis: address
  * forms (host:port, redis://, rediss://, redis+sentinel://), TLS, AUTH with user, SELECT, HELLO 3,
  * Sentinel's answer checked with ROLE, names that resolve slowly, deadlines of commands, reconnection
- * with backoff and jitter. Private to read (and project).
+ * with backoff and jitter.
  */
-#ifndef BGW_READ_REDIS_LINK_H
-#define BGW_READ_REDIS_LINK_H
+#ifndef BGW_REDIS_H
+#define BGW_REDIS_H
 
 #include "bgw/buf.h"
 #include "bgw/loop.h"

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_name: turns a host's name into addresses without keeping a loop waiting. Hides
+ * link_name: turns a host's name into addresses without keeping a loop waiting. Hides
  * getaddrinfo, which may block for half a minute, on a thread of its own for each question; a number is
- * answered at once. Private to redis_link; the loop's thread.
+ * answered at once. Private to redis; the loop's thread.
  * Invariant: whoever asked may go at any time; what the thread still uses, it owns with him.
  */
-#ifndef BGW_READ_REDIS_LINK_NAME_H
-#define BGW_READ_REDIS_LINK_NAME_H
+#ifndef BGW_REDIS_LINK_NAME_H
+#define BGW_REDIS_LINK_NAME_H
 
 #include "bgw/status.h"
 
-#include "redis_link_url.h"
+#include "link_url.h"
 
 #include <sys/socket.h>
 

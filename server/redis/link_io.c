@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_io: a socket that never blocks, and hiredis' reader of the protocol. The library's
+ * link_io: a socket that never blocks, and hiredis' reader of the protocol. The library's
  * connections are not used: they resolve names inside the call, do not compare a certificate's name, and
  * abort the process on an answer that nobody asked for. What is bounded: bytes to send, bytes and members
  * of an answer, reads a turn. Called on the link's thread.
  */
-#include "redis_link_io.h"
+#include "link_io.h"
 
-#include "redis_link_value.h"
+#include "link_value.h"
 
 #include "bgw/assert.h"
 

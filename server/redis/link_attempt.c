@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_attempt: from a configured address to a connection that is of use: the host whose turn it
+ * link_attempt: from a configured address to a connection that is of use: the host whose turn it
  * is, its name, Sentinel's answer and whether that server is the master in its own eyes, user and
- * password, database, subscriptions. One question at a time; the whole has one deadline (redis_link.c).
+ * password, database, subscriptions. One question at a time; the whole has one deadline (link.c).
  * Link's thread.
  */
-#include "redis_link_private.h"
+#include "link_private.h"
 
 #include "bgw/assert.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_name: one detached thread a question, because a thread inside getaddrinfo can neither be
+ * link_name: one detached thread a question, because a thread inside getaddrinfo can neither be
  * asked to stop nor be waited for. Asker and thread hold a count each of what they share; the last one
  * frees it. Asked by the loop's thread, which never waits: an eventfd says that the answer is there.
  */
-#include "redis_link_name.h"
+#include "link_name.h"
 
 #include <netdb.h>
 #include <pthread.h>

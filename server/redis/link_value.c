@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_value: hides hiredis' reply objects and the kinds that RESP3 adds: a map is a list of names
+ * link_value: hides hiredis' reply objects and the kinds that RESP3 adds: a map is a list of names
  * and values in turn, a truth an integer, a double its text. Depth and members are the reader's to bound;
- * pure, called by redis_link_io for each answer.
+ * pure, called by link_io for each answer.
  */
-#include "redis_link_value.h"
+#include "link_value.h"
 
 #include "bgw/assert.h"
 

@@ -3,10 +3,10 @@
  * One connection to a real Redis and a real Valkey: forms of the address, users, TLS, Sentinel, and what
  * becomes of commands when the server is slow, gone, back, or no Redis at all.
  */
-#include "redis_rig.h"
+#include "rig.h"
 
-#include "read/redis_link.h"
-#include "read/redis_link_url.h"
+#include "bgw/redis.h"
+#include "redis/link_url.h"
 
 struct rig {
     struct bgw_loop *loop;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_link_private: what redis_link.c (commands, deadlines, life) and redis_link_attempt.c (how a
+ * link_private: what link.c (commands, deadlines, life) and link_attempt.c (how a
  * connection comes to be) share. Nobody else includes it. The link's thread.
  * Invariant: `up` only while `io` stands and its conversation has ended well; a command waits only while up.
  */
-#ifndef BGW_READ_REDIS_LINK_PRIVATE_H
-#define BGW_READ_REDIS_LINK_PRIVATE_H
+#ifndef BGW_REDIS_LINK_PRIVATE_H
+#define BGW_REDIS_LINK_PRIVATE_H
 
-#include "redis_link.h"
+#include "bgw/redis.h"
 
-#include "redis_link_io.h"
+#include "link_io.h"
 
 #define BGW_REDIS_CHANNELS_MAX 4
 #define BGW_REDIS_MASTER_NAME BGW_REDIS_HOSTS_MAX /* the look-up of the address that a Sentinel gave */
@@ -66,14 +66,14 @@ struct bgw_redis_link {
     size_t channel_count;
 };
 
-/* redis_link_attempt.c */
+/* link_attempt.c */
 void bgw_redis_attempt_begin(struct bgw_redis_link *l);
 void bgw_redis_attempt_go_on(struct bgw_redis_link *l); /* to the master that a Sentinel named */
 void bgw_redis_attempt_end(struct bgw_redis_link *l);   /* gives up what is under way */
 const char *bgw_redis_attempt_answer(struct bgw_redis_link *l, const struct bgw_redis_value *v);
 void bgw_redis_attempt_name_ready(struct bgw_loop_fd *f, uint32_t events);
 
-/* redis_link.c */
+/* link.c */
 void bgw_redis_link_fail(struct bgw_redis_link *l, const char *words); /* not inside a handler of io */
 void bgw_redis_link_become_up(struct bgw_redis_link *l);
 void bgw_redis_link_soon(struct bgw_redis_link *l, struct bgw_timer *timer, int64_t in_ms);
