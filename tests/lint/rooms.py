@@ -40,6 +40,7 @@ HEADERS = {
     "sources": "hub",
     "revocations": "access",
     "url_watch": "read",
+    "kafka_group": "ingest",
     **dict.fromkeys(("audit", "health", "notify"), "ops"),
     **dict.fromkeys(("attachments", "http", "quota", "transport", "worker", "ws_codec"), "wire"),
 }
