@@ -243,17 +243,29 @@ fetch_for_conformance() {
 }
 
 # shellcheck disable=SC2016 # expanded by the shell in the box
-fetch_for_integration() {
+kafka_jars() {
     local dir
+    dir=$(kafka_dist)
+    [ -e "$dir/.done" ] || step kafka-jars box sh -ec '
+        rm -rf "$1"
+        mvn -B -ntp -f tests/run/kafka-pom.xml "-Dmaven.repo.local=$2/m2" \
+            dependency:copy-dependencies "-DoutputDirectory=$1"
+        touch "$1/.done"' sh "$dir" "$KEEP"
+}
+
+# A real Kafka, and what drives it.
+fetch_for_kafka() {
+    (
+        flock 7
+        make_venv python-packages "$(venv)" tests/integration/requirements.txt && kafka_jars
+    ) 7>"$KEEP/fetch.lock"
+}
+
+fetch_for_integration() {
     (
         flock 7
         make_venv python-packages "$(venv)" tests/integration/requirements.txt
-        dir=$(kafka_dist)
-        [ -e "$dir/.done" ] || step kafka-jars box sh -ec '
-            rm -rf "$1"
-            mvn -B -ntp -f tests/run/kafka-pom.xml "-Dmaven.repo.local=$2/m2" \
-                dependency:copy-dependencies "-DoutputDirectory=$1"
-            touch "$1/.done"' sh "$dir" "$KEEP"
+        kafka_jars
         npm_packages signalr "$(signalr_clients)" tests/signalr
         npm_packages asyncapi "$(asyncapi_specs)" tests/api
     ) 7>"$KEEP/fetch.lock"

@@ -39,9 +39,12 @@ def free_port():
 class Kafka:
     """A real broker that can be stopped, killed and started again on the same port and data."""
 
-    def __init__(self):
+    spawn = staticmethod(subprocess.Popen)
+
+    def __init__(self, port=0):
+        """port: 0 for a free one."""
         self.dir = tempfile.TemporaryDirectory(prefix="kafka-it-")
-        self.port, self.controller = free_port(), free_port()
+        self.port, self.controller = port or free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.classpath = str(pathlib.Path(os.environ["KAFKA_DIST"]) / "*")
         self.properties = pathlib.Path(self.dir.name, "server.properties")
@@ -67,7 +70,7 @@ class Kafka:
         return done.stdout
 
     def start(self):
-        self.proc = subprocess.Popen(
+        self.proc = self.spawn(
             ["java", "-Xmx512m", "-cp", self.classpath, "kafka.Kafka", str(self.properties)],
             stdout=self.log, stderr=self.log)
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})

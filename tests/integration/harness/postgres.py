@@ -24,9 +24,13 @@ def folder_of_programs():
 
 
 class Postgres:
-    def __init__(self):
+    spawn = staticmethod(subprocess.Popen)
+    user_options = ["--reuid=postgres", "--regid=postgres", "--clear-groups"]  # of setpriv
+
+    def __init__(self, port=0):
+        """port: 0 for a free one."""
         self.dir = tempfile.TemporaryDirectory(prefix="pg-it-")
-        self.data, self.port, self.bin = pathlib.Path(self.dir.name, "data"), free_port(), folder_of_programs()
+        self.data, self.port, self.bin = pathlib.Path(self.dir.name, "data"), port or free_port(), folder_of_programs()
         self.log = open(f"{self.dir.name}/log", "ab")
         self.proc = None
         if os.getuid() == 0:
@@ -37,7 +41,7 @@ class Postgres:
 
     def argv(self, program, *args):
         """In front of what may not be root."""
-        front = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        front = ["setpriv", *self.user_options] if os.getuid() == 0 else []
         return [*front, str(self.bin / program), *map(str, args)]
 
     def run(self, program, *args):
@@ -45,7 +49,7 @@ class Postgres:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self):
-        self.proc = subprocess.Popen(
+        self.proc = self.spawn(
             self.argv("postgres", "-D", self.data, "-p", self.port, "-c", "listen_addresses=127.0.0.1", "-c",
                       "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=50"),
             stdout=self.log, stderr=self.log, cwd=self.dir.name)

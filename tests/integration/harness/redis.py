@@ -61,11 +61,13 @@ class Resp:
 
 
 class Redis:
-    def __init__(self, server="redis-server", user=None, password=None, tls=False):
-        """user, password: an ACL user besides the default one, which stays ours; tls: that port alone."""
+    spawn = staticmethod(subprocess.Popen)
+
+    def __init__(self, server="redis-server", user=None, password=None, tls=False, port=0):
+        """user, password: an ACL user besides the default one, which stays ours; tls: that port alone; port: 0 for a free one."""
         self.server, self.user, self.password = server, user, password
         self.dir = tempfile.TemporaryDirectory(prefix="redis-it-")
-        self.port = free_port()
+        self.port = port or free_port()
         self.authority = self.tls = None
         if tls:
             self.authority = Authority(self.dir.name)
@@ -84,7 +86,7 @@ class Redis:
             argv += ["--port", str(self.port)]
         if self.user:
             argv += ["--user", self.user, "on", f">{self.password}", "~*", "&*", "+@all"]
-        self.proc = subprocess.Popen(argv, stdout=self.log, stderr=self.log)
+        self.proc = self.spawn(argv, stdout=self.log, stderr=self.log)
         until(self.answers, 20, "Redis to answer")
 
     def answers(self):
