@@ -177,6 +177,12 @@ static void on_state(void *arg, bool up, const char *words)
     go_down(c, words);
 }
 
+void bgw_channel_beat(struct bgw_channel *c)
+{
+    if (!c->up && bgw_timer_armed(&c->beat_due) && c->sent - c->heard < BEATS_LOST_MAX)
+        beat(c);
+}
+
 enum bgw_status bgw_channel_create(struct bgw_channel **out, struct bgw_loop *loop,
                                    const struct bgw_channel_config *config, struct bgw_buf *error)
 {

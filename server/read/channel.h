@@ -27,6 +27,7 @@ struct bgw_channel_config { /* copied */
 };
 BGW_MUST_CHECK enum bgw_status bgw_channel_create(struct bgw_channel **out, struct bgw_loop *loop,
                                                   const struct bgw_channel_config *config, struct bgw_buf *error);
+void bgw_channel_beat(struct bgw_channel *c); /* `ping` works now: it need not be waited for the next beat */
 void bgw_channel_destroy(struct bgw_channel **c);
 
 #endif

@@ -28,6 +28,7 @@ struct bgw_known_keys {
     size_t blocks;
     unsigned current; /* in force, if there is one */
     bool in_force, building;
+    bool anyones; /* a key was put in without a tenant: it has to be looked for too */
     uint64_t recent[RECENT_MAX];
     size_t recent_count; /* that were ever put there */
 };
@@ -116,6 +117,7 @@ void bgw_known_keys_add(struct bgw_known_keys *k, struct bgw_slice tenant, struc
     uint64_t hash;
     if (!hash_of(tenant, key, &hash))
         return; /* certainly_unknown never denies such a one */
+    k->anyones |= !tenant.len;
     k->recent[k->recent_count++ % RECENT_MAX] = hash;
     if (k->in_force)
         put(k, &k->generations[k->current], hash);
@@ -125,8 +127,19 @@ void bgw_known_keys_add(struct bgw_known_keys *k, struct bgw_slice tenant, struc
 
 bool bgw_known_keys_certainly_unknown(const struct bgw_known_keys *k, struct bgw_slice tenant, struct bgw_slice key)
 {
+    const struct generation *g = &k->generations[k->current];
+    uint64_t own, anyones;
+    if (!k->in_force || !hash_of(tenant, key, &own) || has(k, g, own))
+        return false;
+    return !k->anyones || !hash_of((struct bgw_slice){0}, key, &anyones) || !has(k, g, anyones);
+}
+
+uint64_t bgw_known_keys_hash(struct bgw_slice tenant, struct bgw_slice key)
+{
     uint64_t hash;
-    return k->in_force && hash_of(tenant, key, &hash) && !has(k, &k->generations[k->current], hash);
+    if (!hash_of(tenant, key, &hash))
+        return 0;
+    return hash ? hash : 1;
 }
 
 void bgw_known_keys_begin(struct bgw_known_keys *k)

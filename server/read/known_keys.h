@@ -15,9 +15,10 @@ struct bgw_known_keys;
 /* `keys_max` of one generation at less than 1 % false positives; more keys make it leak more, never deny. */
 struct bgw_known_keys *bgw_known_keys_create(size_t keys_max);
 void bgw_known_keys_destroy(struct bgw_known_keys **k);
-/* tenant and key; parts are not distinguished. */
+/* tenant and key; parts are not distinguished. No tenant: whoever's it is. */
 void bgw_known_keys_add(struct bgw_known_keys *k, struct bgw_slice tenant, struct bgw_slice key);
 bool bgw_known_keys_certainly_unknown(const struct bgw_known_keys *k, struct bgw_slice tenant, struct bgw_slice key);
+uint64_t bgw_known_keys_hash(struct bgw_slice tenant, struct bgw_slice key); /* 0: too long to be anybody's */
 void bgw_known_keys_begin(struct bgw_known_keys *k);    /* a new list starts; the one before goes on being used */
 void bgw_known_keys_listed(struct bgw_known_keys *k, struct bgw_slice tenant, struct bgw_slice key); /* one of the list */
 void bgw_known_keys_complete(struct bgw_known_keys *k); /* the new one is in force */

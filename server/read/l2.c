@@ -8,6 +8,7 @@
 #include "l2_private.h"
 
 #include "bgw/assert.h"
+#include "bgw/hash.h"
 #include "bgw/log.h"
 #include "bgw/metrics.h"
 
@@ -16,6 +17,7 @@
 
 #define COMMANDS_MAX 16384
 #define MEMORY_EVERY_MS 10000
+#define HEARS_MS 1000 /* others may still write what they have not heard of */
 
 /* what one of the two places said */
 struct found {
@@ -37,6 +39,56 @@ struct lock {
     struct bgw_l2 *l2;
     uint64_t id;
 };
+
+/* ---- removal ---- */
+
+/* A body that is there now has ended by then. */
+static int64_t body_ends_ms(const struct bgw_l2 *l)
+{
+    return bgw_loop_now(l->loop).mono_ms + l->config.body_ttl_ms * 11 / 10 + 1;
+}
+
+/* From the time at which it is up again, if it is not now. */
+void bgw_l2_doubt(struct bgw_l2 *l)
+{
+    l->doubt_until_ms = l->up ? body_ends_ms(l) : INT64_MAX;
+}
+
+static void on_forgotten(void *arg, const struct bgw_redis_value *v)
+{
+    if (v->type != BGW_REDIS_INTEGER)
+        bgw_l2_doubt(arg);
+}
+
+static void remove_slot(struct bgw_l2 *l, const struct bgw_slot_name *whole)
+{
+    const struct bgw_l2_key body = bgw_l2_short_key(l->config.feed, "bal:", whole);
+    const struct bgw_l2_key lock = bgw_l2_short_key(l->config.feed, "lock:", whole);
+    const struct bgw_slice words[] = {BGW_SLICE("DEL"), bgw_l2_key_slice(&body), bgw_l2_key_slice(&lock)};
+    bgw_l2_forgotten_removed(&l->forgotten, bgw_hash_keyed(bgw_l2_key_slice(&body)));
+    if (!l->up || !bgw_redis_link_command(l->link, words, 3, on_forgotten, l))
+        bgw_l2_doubt(l);
+}
+
+void bgw_l2_forget(struct bgw_l2 *l, const struct bgw_slot_name *name, bool any_tenant)
+{
+    const struct bgw_slot_name whole = bgw_l2_whole_name(l->config.feed, name);
+    if (any_tenant || !name->part)
+        bgw_l2_forgotten_account(&l->forgotten, bgw_hash_keyed(bgw_slice_of(name->key, name->key_len)),
+                                 body_ends_ms(l) + HEARS_MS, bgw_loop_now(l->loop).mono_ms);
+    remove_slot(l, &whole);
+}
+
+/* Of an account of which everything was invalidated. True: it was there perhaps, and its body is not to be believed now. */
+static bool remove_forgotten(struct bgw_l2 *l, const struct bgw_slot_name *whole)
+{
+    const struct bgw_l2_key body = bgw_l2_short_key(l->config.feed, "bal:", whole);
+    uint64_t account = bgw_hash_keyed(bgw_slice_of(whole->key, whole->key_len));
+    bool has = bgw_l2_forgotten_has(&l->forgotten, account, bgw_hash_keyed(bgw_l2_key_slice(&body)), bgw_loop_now(l->loop).mono_ms);
+    if (has)
+        remove_slot(l, whole);
+    return has;
+}
 
 /* ---- reading ---- */
 
@@ -167,7 +219,8 @@ void bgw_l2_ask(struct bgw_l2 *l, uint64_t id, const struct bgw_slot_name *name,
         a->id = id;
         a->name = bgw_l2_whole_name(l->config.feed, name);
     }
-    if (a && send_ask(l, a, trust_body && bgw_loop_now(l->loop).mono_ms >= l->doubt_until_ms))
+    bool trusted = trust_body && !(a && remove_forgotten(l, &a->name)) && bgw_loop_now(l->loop).mono_ms >= l->doubt_until_ms;
+    if (a && send_ask(l, a, trusted))
         return;
     free(a);
     const struct bgw_lookup_answer failed = {.result = BGW_LOOKUP_FAILED};
@@ -188,10 +241,9 @@ static void on_lock(void *arg, const struct bgw_redis_value *v)
                                                 : BGW_LOCK_FAILED);
 }
 
-static bool send_lock(struct lock *k, const struct bgw_slot_name *name, int64_t lease_ms)
+static bool send_lock(struct lock *k, const struct bgw_slot_name *whole, int64_t lease_ms)
 {
-    const struct bgw_slot_name whole = bgw_l2_whole_name(k->l2->config.feed, name);
-    const struct bgw_l2_key key = bgw_l2_short_key(k->l2->config.feed, "lock:", &whole);
+    const struct bgw_l2_key key = bgw_l2_short_key(k->l2->config.feed, "lock:", whole);
     char token[BGW_L2_TOKEN_MAX], lease[24];
     bgw_l2_token(k->l2, k->id, token);
     snprintf(lease, sizeof(lease), "%lld", (long long)lease_ms);
@@ -204,38 +256,16 @@ void bgw_l2_lock(struct bgw_l2 *l, uint64_t id, const struct bgw_slot_name *name
 {
     BGW_ASSERT(lease_ms > 0);
     struct lock *k = l->up ? calloc(1, sizeof(*k)) : NULL;
+    const struct bgw_slot_name whole = bgw_l2_whole_name(l->config.feed, name);
     if (k) {
         k->l2 = l;
         k->id = id;
-        if (send_lock(k, name, lease_ms))
+        remove_forgotten(l, &whole);
+        if (send_lock(k, &whole, lease_ms))
             return;
     }
     free(k);
     l->config.locked(l->config.arg, id, BGW_LOCK_FAILED);
-}
-
-/* ---- removal ---- */
-
-/* From the time at which it is up again, if it is not now. */
-static void doubt_bodies(struct bgw_l2 *l)
-{
-    l->doubt_until_ms = l->up ? bgw_loop_now(l->loop).mono_ms + l->config.body_ttl_ms * 11 / 10 + 1 : INT64_MAX;
-}
-
-static void on_forgotten(void *arg, const struct bgw_redis_value *v)
-{
-    if (v->type != BGW_REDIS_INTEGER)
-        doubt_bodies(arg);
-}
-
-void bgw_l2_forget(struct bgw_l2 *l, const struct bgw_slot_name *name)
-{
-    const struct bgw_slot_name whole = bgw_l2_whole_name(l->config.feed, name);
-    const struct bgw_l2_key body = bgw_l2_short_key(l->config.feed, "bal:", &whole);
-    const struct bgw_l2_key lock = bgw_l2_short_key(l->config.feed, "lock:", &whole);
-    const struct bgw_slice words[] = {BGW_SLICE("DEL"), bgw_l2_key_slice(&body), bgw_l2_key_slice(&lock)};
-    if (!l->up || !bgw_redis_link_command(l->link, words, 3, on_forgotten, l))
-        doubt_bodies(l);
 }
 
 /* ---- the heartbeat of others, memory ---- */
@@ -288,7 +318,7 @@ static void go_up(struct bgw_l2 *l)
     BGW_LOG(BGW_LOG_INFO, "redis_up", {"tracking", LB(l->config.tracking)});
     l->up = true;
     if (l->doubt_until_ms == INT64_MAX)
-        doubt_bodies(l);
+        bgw_l2_doubt(l);
     bgw_l2_load_scripts(l);
     bgw_wheel_arm(bgw_loop_wheel(l->loop), &l->memory_due, bgw_loop_now(l->loop).mono_ms);
     l->config.state(l->config.arg, true);

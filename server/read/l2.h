@@ -32,8 +32,9 @@ void bgw_l2_ask(struct bgw_l2 *l, uint64_t id, const struct bgw_slot_name *name,
 void bgw_l2_lock(struct bgw_l2 *l, uint64_t id, const struct bgw_slot_name *name, int64_t lease_ms);
 void bgw_l2_unlock(struct bgw_l2 *l, uint64_t id, const struct bgw_slot_name *name);
 void bgw_l2_write(struct bgw_l2 *l, uint64_t id, const struct bgw_slot_name *name, const struct bgw_lookup_answer *a);
-/* Deletes `bal:` and the lock. part 0: of the default part, and of those whose names are known from watches. */
-void bgw_l2_forget(struct bgw_l2 *l, const struct bgw_slot_name *name);
+/* Deletes `bal:` and the lock; part 0, any tenant: of whatever it covers, at once or before it is next believed. */
+void bgw_l2_forget(struct bgw_l2 *l, const struct bgw_slot_name *name, bool any_tenant);
+void bgw_l2_doubt(struct bgw_l2 *l); /* no body that is there now is believed: removals may have been missed */
 void bgw_l2_ping(struct bgw_l2 *l, struct bgw_slice channel, struct bgw_slice payload); /* PUBLISH: the channel's heartbeat */
 int64_t bgw_l2_memory(const struct bgw_l2 *l); /* used_memory of the last INFO, below 0: not known */
 

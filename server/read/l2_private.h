@@ -9,6 +9,7 @@
 
 #include "l2.h"
 
+#include "l2_forgotten.h"
 #include "l2_names.h"
 
 #define BGW_L2_TOKEN_MAX 64
@@ -24,6 +25,7 @@ struct bgw_l2 {
     uint64_t random, self[2];
     int64_t memory, doubt_until_ms; /* of bodies; INT64_MAX: from the next time it is up */
     struct bgw_timer memory_due;
+    struct bgw_l2_forgotten forgotten;
     char sha[BGW_L2_SCRIPTS][BGW_L2_SHA_LEN + 1]; /* "": the server may not know the script */
 };
 

@@ -8,6 +8,7 @@
 #include "lookup_state.h"
 
 #include "bgw/assert.h"
+#include "bgw/bugs.h"
 #include "bgw/hash.h"
 #include "bgw/metrics.h"
 
@@ -70,6 +71,19 @@ static void give_place(struct lookup *k)
     l->first_free = k->index;
 }
 
+/* Who is found is known from now on, and whom the origin denies is not asked for again so soon. */
+static void learn(struct lookup *k, enum bgw_fetch_result result)
+{
+    struct bgw_lookups *l = k->all;
+    const struct bgw_slot_name *name = &k->fetch.name;
+    if (result == BGW_FETCH_VALUE && l->config.known)
+        bgw_known_keys_add(l->config.known, bgw_slice_of(name->tenant, name->tenant_len), bgw_slice_of(name->key, name->key_len));
+    if (result == BGW_FETCH_VALUE && k->doubted)
+        l->ops.list_is_old(l->ops.arg);
+    if (result == BGW_FETCH_NOT_FOUND && k->doubted)
+        bgw_doubts_denied(l->doubts, k->doubted, l->now.mono_ms);
+}
+
 void lookup_answer(struct lookup *k, const struct bgw_fetched *f)
 {
     struct bgw_lookups *l = k->all;
@@ -79,9 +93,7 @@ void lookup_answer(struct lookup *k, const struct bgw_fetched *f)
     bgw_wheel_cancel(&l->wheel, &k->step);
     bgw_list_remove(&k->by_key);
     k->phase = LOOKUP_ANSWERED;
-    if (f->result == BGW_FETCH_VALUE && l->config.known)
-        bgw_known_keys_add(l->config.known, bgw_slice_of(k->fetch.name.tenant, k->fetch.name.tenant_len),
-                           bgw_slice_of(k->fetch.name.key, k->fetch.name.key_len));
+    learn(k, (enum bgw_fetch_result)f->result);
     if (!k->l2_id)
         give_place(k);
     l->ops.answer(l->ops.arg, &fetched);
@@ -96,7 +108,7 @@ void lookup_answer_verdict(struct lookup *k)
 
 bool lookup_below_floor(const struct lookup *k, const struct bgw_lookup_answer *a)
 {
-    return a->has_v && a->v < k->fetch.floor.seq; /* without v there is nothing to compare */
+    return a->has_v && a->v < k->fetch.floor.seq && !BGW_BUG("lookup_floor_ignored"); /* without v there is nothing to compare */
 }
 
 /* ---- Redis ---- */
@@ -114,7 +126,7 @@ void lookup_ask_l2(struct lookup *k)
     k->l2_asked_ms = l->now.mono_ms;
     k->l2_asked_wall_ms = l->now.wall_ms;
     bgw_wheel_arm(&l->wheel, &k->l2_timer, l->now.mono_ms + l->config.l2_deadline_ms);
-    l->ops.ask_l2(l->ops.arg, k->l2_id, &k->fetch.name, l->channel_up);
+    l->ops.ask_l2(l->ops.arg, k->l2_id, &k->fetch.name, l->channel_up || BGW_BUG("lookup_believes_while_deaf"));
 }
 
 static void cache_wins(struct lookup *k, const struct bgw_lookup_answer *a)
@@ -133,7 +145,9 @@ static void cache_has_none(struct lookup *k)
 {
     switch ((enum lookup_phase)k->phase) {
     case LOOKUP_CACHE:
-        if (k->all->config.has_origin)
+        if (BGW_BUG("lookup_miss_wins"))
+            lookup_answer(k, &(struct bgw_fetched){.result = BGW_FETCH_NOT_FOUND});
+        else if (k->all->config.has_origin)
             lookup_want_origin(k, false);
         else /* a cache alone cannot deny that somebody knows it */
             lookup_answer(k, &(struct bgw_fetched){.result = BGW_FETCH_UNAVAILABLE});
@@ -198,7 +212,7 @@ void bgw_lookups_on_l2(struct bgw_lookups *l, uint64_t id, const struct bgw_look
     struct lookup *k = lookup_of(l, id);
     BGW_ASSERT(a->result != BGW_LOOKUP_VALUE || a->value);
     l->now = now;
-    if (!k || k->l2_id != id) {
+    if (!k || (k->l2_id != id && !(k->l2_id && BGW_BUG("lookup_takes_other_answers")))) {
         bgw_blob_release(a->value);
         return;
     }
@@ -277,24 +291,30 @@ static void begin(struct lookup *k)
 }
 
 /* Nobody may be denied whom somebody has seen, and a few are asked for although the list does not have them. */
-static bool filtered(struct bgw_lookups *l, const struct bgw_fetch *f)
+static bool filtered(struct bgw_lookups *l, const struct bgw_fetch *f, uint64_t *doubted)
 {
     const struct bgw_slot_name *name = &f->name;
     if (!l->config.known || !bgw_flag(l->config.flags, BGW_FLAG_FILTER) || f->floor.seq || f->known)
         return false;
-    if (!bgw_known_keys_certainly_unknown(l->config.known, bgw_slice_of(name->tenant, name->tenant_len),
-                                          bgw_slice_of(name->key, name->key_len)))
+    struct bgw_slice tenant = bgw_slice_of(name->tenant, name->tenant_len), key = bgw_slice_of(name->key, name->key_len);
+    if (!bgw_known_keys_certainly_unknown(l->config.known, tenant, key))
         return false;
-    return l->config.doubts_per_s == 0 || !bgw_bucket_take(&l->doubts, l->now.mono_ms);
+    uint64_t hash = bgw_known_keys_hash(tenant, key);
+    if (!l->doubts || !bgw_doubts_take(l->doubts, hash, l->now.mono_ms))
+        return true;
+    *doubted = hash;
+    bgw_metric_add(BGW_M_FILTER_DOUBTED, 1);
+    return false;
 }
 
 bool bgw_lookups_ask(struct bgw_lookups *l, const struct bgw_fetch *f, struct bgw_now now)
 {
     struct bgw_fetched at_once = {.id = f->id, .result = BGW_FETCH_NO_SOURCE};
+    uint64_t doubted = 0;
     l->now = now;
     if (l->closing)
         return false;
-    if (filtered(l, f)) {
+    if (filtered(l, f, &doubted)) {
         bgw_metric_add(BGW_M_FILTERED, 1);
         at_once.result = BGW_FETCH_NOT_FOUND;
     }
@@ -306,6 +326,7 @@ bool bgw_lookups_ask(struct bgw_lookups *l, const struct bgw_fetch *f, struct bg
     if (!k)
         return false;
     k->fetch = *f;
+    k->doubted = doubted;
     bgw_list_push_back(list_of(l, &f->name), &k->by_key);
     begin(k);
     return true;
@@ -321,14 +342,14 @@ void bgw_lookups_on_invalidate(struct bgw_lookups *l, const struct bgw_slot_name
                     memcmp(own->key, name->key, own->key_len) == 0 && (!name->part || own->part == name->part);
         if (same && (any_tenant || bgw_slice_eq(bgw_slice_of(own->tenant, own->tenant_len),
                                                 bgw_slice_of(name->tenant, name->tenant_len))))
-            k->not_stored = true;
+            k->not_stored = !BGW_BUG("lookup_stores_what_was_invalidated");
     }
 }
 
 void bgw_lookups_on_channel(struct bgw_lookups *l, bool up)
 {
     l->channel_up = up;
-    for (uint32_t i = 0; i < l->made && !up; i++)
+    for (uint32_t i = 0; i < l->made && !up && !BGW_BUG("lookup_stores_what_began_deaf"); i++)
         l->lookups[i].not_stored = true; /* an invalidation may be missed before it is up again */
 }
 
@@ -364,7 +385,7 @@ enum bgw_status bgw_lookups_create(struct bgw_lookups **out, const struct bgw_lo
 {
     BGW_ASSERT(config->lookups_max > 0 && config->lookups_max < 1u << INDEX_BITS && config->origin_max > 0);
     BGW_ASSERT(config->lock_lease_ms >= config->origin_deadline_ms && config->origin_deadline_ms > 0);
-    BGW_ASSERT(config->l2_deadline_ms > 0 && config->lock_poll_ms > 0);
+    BGW_ASSERT(config->l2_deadline_ms > 0 && config->lock_poll_ms > 0 && (!config->known || ops->list_is_old));
     struct bgw_lookups *l = calloc(1, sizeof(*l));
     size_t lists = KEY_LISTS_MIN;
     while (lists < config->lookups_max / 4 && lists < KEY_LISTS_MAX)
@@ -373,7 +394,9 @@ enum bgw_status bgw_lookups_create(struct bgw_lookups **out, const struct bgw_lo
         l->lookups = calloc(config->lookups_max, sizeof(*l->lookups)); /* pages that nobody touches cost nothing */
         l->keys = calloc(lists, sizeof(*l->keys));
     }
-    if (!l || !l->lookups || !l->keys) {
+    if (l && config->doubts_per_s > 0)
+        l->doubts = bgw_doubts_create(config->doubts_per_s, now.mono_ms);
+    if (!l || !l->lookups || !l->keys || (config->doubts_per_s > 0 && !l->doubts)) {
         bgw_lookups_destroy(&l);
         return BGW_NO_MEMORY;
     }
@@ -388,8 +411,6 @@ enum bgw_status bgw_lookups_create(struct bgw_lookups **out, const struct bgw_lo
     bgw_breaker_init(&l->redis, &BREAKER, config->seed);
     bgw_breaker_init(&l->origin, &BREAKER, config->seed + 1);
     bgw_bucket_init(&l->bucket, config->rate_per_s, config->burst, now.mono_ms);
-    if (config->doubts_per_s > 0)
-        bgw_bucket_init(&l->doubts, config->doubts_per_s, 2 * config->doubts_per_s + 1, now.mono_ms);
     bgw_hedge_init(&l->hedge, config->hedge_us);
     *out = l;
     return BGW_OK;
@@ -410,6 +431,7 @@ void bgw_lookups_destroy(struct bgw_lookups **out)
         lookup_leave_origin(k);
         lookup_answer(k, &(struct bgw_fetched){.result = BGW_FETCH_UNAVAILABLE});
     }
+    bgw_doubts_destroy(&l->doubts);
     free(l->lookups);
     free(l->keys);
     free(l);

@@ -13,6 +13,7 @@
 
 #include "breaker.h"
 #include "bucket.h"
+#include "doubts.h"
 #include "hedge.h"
 #include "known_keys.h"
 
@@ -47,6 +48,7 @@ struct bgw_lookup_ops {
     void (*forget_origin)(void *arg, uint64_t id); /* ask_origin's id: its answer is not wanted any more; none comes after this */
     /* Exactly once a fetch; may ask again at once. */
     void (*answer)(void *arg, const struct bgw_fetched *f);
+    void (*list_is_old)(void *arg); /* somebody who is not on the list of known accounts was found; NULL if there is no list */
 };
 
 struct bgw_lookup_config {
@@ -59,8 +61,8 @@ struct bgw_lookup_config {
     size_t lookups_max;     /* beyond it `ask` says false */
     size_t origin_max;      /* calls at a time; at it the origin is saturated: no hedges, others wait */
     struct bgw_known_keys *known; /* NULL: none */
-    /* An account that was opened after the list was read is not on it: so many a second (twice that and one more at once) are asked
-     * for all the same, and who is found is known from then on. 0: none. */
+    /* An account that was opened after the list was read is not on it: so many a second that come for the first time, and so many
+     * that come again, are asked for all the same (doubts.h); who is found is known from then on. 0: none. */
     int64_t doubts_per_s;
     uint64_t seed;
 };

@@ -8,6 +8,7 @@
 #include "lookup_state.h"
 
 #include "bgw/assert.h"
+#include "bgw/bugs.h"
 #include "bgw/metrics.h"
 
 #define ORIGIN_MARGIN_MS 50 /* the adapter's own deadline is to end it, this one if it does not */
@@ -20,7 +21,7 @@ static void settle_lock(struct lookup *k, const struct bgw_lookup_answer *store)
     uint64_t id = k->lock_id;
     k->lock_id = 0;
     k->locked = false;
-    if (!id)
+    if (!id || (!store && BGW_BUG("lookup_keeps_locks")))
         return;
     if (store)
         l->ops.write_back(l->ops.arg, id, &k->fetch.name, store);
@@ -78,7 +79,7 @@ static void call(struct lookup *k)
     k->origin_id = lookup_question(k);
     k->origin_asked_ms = l->now.mono_ms;
     k->origin_asked_wall_ms = l->now.wall_ms;
-    k->not_stored |= !l->channel_up; /* even if it is up by the end */
+    k->not_stored |= !l->channel_up && !BGW_BUG("lookup_stores_what_began_deaf"); /* even if it is up by the end */
     l->calls++;
     bgw_wheel_arm(&l->wheel, &k->step, l->now.mono_ms + deadline + ORIGIN_MARGIN_MS);
     if (k->hedged)
@@ -167,7 +168,7 @@ void bgw_lookups_on_origin(struct bgw_lookups *l, uint64_t id, const struct bgw_
     if (a->result == BGW_LOOKUP_VALUE) {
         origin_has_value(k, a);
     } else {
-        bool miss = a->result == BGW_LOOKUP_MISS;
+        bool miss = a->result == BGW_LOOKUP_MISS || BGW_BUG("lookup_failure_is_a_miss");
         bgw_blob_release(a->value);
         bgw_metric_add(miss ? BGW_M_ORIGIN_NOT_FOUND : BGW_M_ORIGIN_FAILURES, 1);
         over(k, miss ? BGW_FETCH_NOT_FOUND : BGW_FETCH_UNAVAILABLE);
@@ -179,7 +180,7 @@ void bgw_lookups_on_origin(struct bgw_lookups *l, uint64_t id, const struct bgw_
 
 static bool lock_usable(struct bgw_lookups *l)
 {
-    return lookup_l2_usable(l) && !bgw_breaker_open(&l->redis, l->now.mono_ms);
+    return lookup_l2_usable(l) && !bgw_breaker_open(&l->redis, l->now.mono_ms) && !BGW_BUG("lookup_asks_no_lock");
 }
 
 static void take_lock(struct lookup *k)
@@ -202,7 +203,7 @@ void lookup_hold(struct lookup *k)
     struct bgw_lookups *l = k->all;
     int64_t next = l->now.mono_ms + l->config.lock_poll_ms;
     k->phase = LOOKUP_HELD;
-    bgw_wheel_arm(&l->wheel, &k->step, next < k->wait_until_ms ? next : k->wait_until_ms);
+    bgw_wheel_arm(&l->wheel, &k->step, next < k->wait_until_ms || BGW_BUG("lookup_waits_for_ever") ? next : k->wait_until_ms);
 }
 
 void lookup_on_lock_step(struct lookup *k)
@@ -235,7 +236,7 @@ static void lock_held(struct lookup *k)
         k->wait_until_ms = l->now.mono_ms + l->config.lock_lease_ms;
         bgw_metric_add(BGW_M_LOCKS_WAITED, 1);
         lookup_hold(k);
-    } else if (l->now.mono_ms < k->wait_until_ms) {
+    } else if (l->now.mono_ms < k->wait_until_ms || BGW_BUG("lookup_waits_for_ever")) {
         ask_again(k);
     } else {
         lookup_enqueue(k); /* a third one was quicker: nobody waits longer than one lease */

@@ -37,6 +37,7 @@ struct lookup {
     int64_t l2_asked_ms, l2_asked_wall_ms, origin_asked_ms, origin_asked_wall_ms;
     int64_t wait_until_ms; /* then the other replica's lease has passed */
     uint8_t phase, verdict /* of OVER: enum bgw_fetch_result */;
+    uint64_t doubted; /* hash of an account that is on no list; 0: it is, or nobody looked */
     bool l2_failed, locked /* lock_id is ours for sure */, waited, hedged, called, not_stored;
 };
 
@@ -46,7 +47,8 @@ struct bgw_lookups {
     struct bgw_now now;
     struct bgw_wheel wheel;
     struct bgw_breaker redis, origin;
-    struct bgw_bucket bucket, doubts;
+    struct bgw_bucket bucket;
+    struct bgw_doubts *doubts; /* NULL: none */
     struct bgw_hedge hedge;
     struct lookup *lookups; /* lookups_max, those from `made` on never used */
     struct bgw_list *keys;  /* hashed by feed and key */

@@ -20,6 +20,8 @@
 #define LOOK_MS 100
 #define DOUBTS_PER_S 2 /* newly opened accounts are found, a flood of invented ones stays outside */
 #define LIST_RETRY_MS 5000
+#define LIST_AGAIN_MIN_MS 10000 /* between two readings that a found account asks for; or so many times what the last one took: */
+#define LIST_AGAIN_COSTS 10
 #define WAIT_MAX_MS 1000
 #define LINK_PATIENCE 4 /* times what a lookup waits: so that a pause of Redis loses neither the connection nor the write-backs on it */
 
@@ -111,6 +113,9 @@ static void tell_hearing(struct sources *s)
     if (!s->lookups || heard == s->heard) /* the first: not while it is being taken apart */
         return;
     s->heard = heard;
+    if (heard && s->missed)
+        bgw_l2_doubt(s->l2); /* others may have written bodies that were invalidated meanwhile */
+    s->missed = true;
     bgw_lookups_on_channel(s->lookups, heard);
     reader_tell(s->reader, &n);
 }
@@ -120,6 +125,8 @@ static void l2_state(void *arg, bool up)
     struct sources *s = arg;
     s->l2_up = up;
     note_state(s, BGW_M_REDIS_UP, up);
+    if (up && s->channel)
+        bgw_channel_beat(s->channel); /* those that were due while nobody could publish them */
     if (s->lookups)
         bgw_lookups_on_l2_state(s->lookups, up, now_of(s));
     tell_hearing(s);
@@ -145,10 +152,9 @@ static void invalidate(struct sources *s, const struct bgw_invalidation *i)
     const struct bgw_slot_name *name = &i->name;
     bgw_lookups_on_invalidate(s->lookups, name, i->any_tenant);
     if (s->l2)
-        bgw_l2_forget(s->l2, name);
+        bgw_l2_forget(s->l2, name, i->any_tenant);
     if (s->known)
-        bgw_known_keys_add(s->known,
-                           i->any_tenant ? s->reader->config.feed->default_tenant : bgw_slice_of(name->tenant, name->tenant_len),
+        bgw_known_keys_add(s->known, bgw_slice_of(name->tenant, i->any_tenant ? 0 : name->tenant_len),
                            bgw_slice_of(name->key, name->key_len));
     const struct news n = {.kind = NEWS_INVALIDATION, .invalidation = *i};
     reader_tell(s->reader, &n);
@@ -187,6 +193,17 @@ static void list_again(struct sources *s, int64_t after_ms)
     bgw_wheel_arm(bgw_loop_wheel(s->reader->loop), &s->list_timer, now_of(s).mono_ms + after_ms);
 }
 
+/* Read it before its time, but not all the time: the origin has other things to do. */
+static void list_is_old(void *arg)
+{
+    struct sources *s = arg;
+    int64_t pause_ms = LIST_AGAIN_COSTS * s->list_took_ms;
+    int64_t due_ms = s->list_began_ms + (pause_ms > LIST_AGAIN_MIN_MS ? pause_ms : LIST_AGAIN_MIN_MS);
+    s->list_old = true;
+    if (!s->listing && due_ms < s->list_timer.due_ms)
+        bgw_wheel_arm(bgw_loop_wheel(s->reader->loop), &s->list_timer, due_ms);
+}
+
 static void on_listed(void *arg, struct bgw_slice tenant, struct bgw_slice key)
 {
     struct sources *s = arg;
@@ -203,7 +220,10 @@ static void on_list_end(void *arg, bool complete)
         bgw_known_keys_abandon(s->known);
     if (complete)
         BGW_LOG(BGW_LOG_INFO, "known_accounts", {"count", LI(bgw_known_keys_count(s->known))});
+    s->list_took_ms = now_of(s).mono_ms - s->list_began_ms;
     list_again(s, complete ? s->reader->config.config->known_keys_s * 1000 : LIST_RETRY_MS);
+    if (s->list_old) /* was found while this one was being read: it may lack him too */
+        list_is_old(s);
 }
 
 static void on_list_timer(struct bgw_timer *timer, int64_t now_ms)
@@ -213,6 +233,8 @@ static void on_list_timer(struct bgw_timer *timer, int64_t now_ms)
     if (s->listing)
         return;
     s->listing = true;
+    s->list_old = false;
+    s->list_began_ms = now_of(s).mono_ms;
     bgw_known_keys_begin(s->known);
     bgw_origin_list(s->origin, on_listed, on_list_end, s);
 }
@@ -356,6 +378,7 @@ static enum bgw_status make_lookups(struct sources *s)
         .drop_lock = drop_lock,
         .forget_origin = forget_origin,
         .answer = answer,
+        .list_is_old = list_is_old,
     };
     return bgw_lookups_create(&s->lookups, &config, &ops, bgw_clock_now());
 }

@@ -9,6 +9,7 @@
 #include "cors.h"
 #include "native.h"
 
+#include "bgw/assert.h"
 #include "bgw/auth.h"
 #include "bgw/base64.h"
 
@@ -67,8 +68,7 @@ static enum bgw_refusal check_protocols(const struct bgw_http_request *r, bool *
 enum bgw_refusal bgw_handshake_check(const struct bgw_http_request *r, const char *origins,
                                      struct bgw_handshake *out)
 {
-    if (!r->upgrade)
-        return BGW_REFUSAL_UPGRADE_REQUIRED;
+    BGW_ASSERT(r->upgrade); /* without one the same path is SignalR's: it asks for an id */
     if (!bgw_slice_eq(bgw_http_header(r, "sec-websocket-version", 0), BGW_SLICE("13")))
         return BGW_REFUSAL_WS_VERSION;
     if (!accept_of(bgw_http_header(r, "sec-websocket-key", 0), out->accept))

@@ -18,6 +18,8 @@ struct rig {
     char beats[64];
 };
 
+static int64_t heartbeat_ms = 50;
+
 static void on_invalidated(void *arg, const struct bgw_invalidation *i)
 {
     struct rig *r = arg;
@@ -53,7 +55,7 @@ static void start(struct rig *r, const char *program)
     bgw_feed_balance_init(&r->feed, BGW_SLICE("default"), bgw_part_of(BGW_SLICE("NGN")));
     CHECK(bgw_loop_create(&r->loop) == BGW_OK);
     bgw_buf_init(&error, 1000);
-    const struct bgw_channel_config config = {.url = r->s.url, .feed = &r->feed, .heartbeat_ms = 50, .seed = 5, .arg = r,
+    const struct bgw_channel_config config = {.url = r->s.url, .feed = &r->feed, .heartbeat_ms = heartbeat_ms, .seed = 5, .arg = r,
                                               .invalidated = on_invalidated, .state = on_state, .ping = on_ping};
     CHECK(bgw_channel_create(&r->channel, r->loop, &config, &error) == BGW_OK);
     bgw_buf_deinit(&error);
@@ -154,6 +156,22 @@ TEST(it_is_not_up_before_a_beat_came_through)
     r.deaf = false;
     REDIS_UNTIL(r.loop, r.ups == 1);
     stop(&r);
+}
+
+TEST(it_is_up_as_soon_as_its_beat_can_be_published)
+{
+    struct rig r;
+    heartbeat_ms = 60000; /* the next one would be too late */
+    start(&r, "redis-server");
+    r.deaf = true;
+    REDIS_UNTIL(r.loop, r.pings == 1); /* which nobody could take */
+    r.deaf = false;
+    bgw_channel_beat(r.channel);
+    REDIS_UNTIL(r.loop, r.ups == 1);
+    bgw_channel_beat(r.channel); /* it is up: nothing to be said */
+    CHECK_EQ_I64(r.pings, 2);
+    stop(&r);
+    heartbeat_ms = 50;
 }
 
 TEST(three_lost_beats_are_a_loss_and_it_comes_back_alone)

@@ -138,3 +138,22 @@ TEST(ids_that_are_too_long_for_anybody_are_left_to_others)
     CHECK(bgw_known_keys_certainly_unknown(k, BGW_SLICE("default"), bgw_slice_of(text, BGW_KEY_MAX)));
     bgw_known_keys_destroy(&k);
 }
+
+TEST(a_key_without_a_tenant_is_everybodys_also_in_the_lists_to_come)
+{
+    struct bgw_known_keys *k = filter_of(1000);
+    bgw_known_keys_begin(k);
+    bgw_known_keys_listed(k, BGW_SLICE("default"), BGW_SLICE("listed"));
+    bgw_known_keys_complete(k);
+    CHECK(bgw_known_keys_certainly_unknown(k, BGW_SLICE("t2"), BGW_SLICE("anyones")));
+    bgw_known_keys_add(k, BGW_SLICE(""), BGW_SLICE("anyones"));
+    for (int round = 0; round < 2; round++) {
+        CHECK(!bgw_known_keys_certainly_unknown(k, BGW_SLICE("t2"), BGW_SLICE("anyones")));
+        CHECK(!bgw_known_keys_certainly_unknown(k, BGW_SLICE("default"), BGW_SLICE("anyones")));
+        CHECK(bgw_known_keys_certainly_unknown(k, BGW_SLICE("t2"), BGW_SLICE("listed")));
+        bgw_known_keys_begin(k);
+        bgw_known_keys_listed(k, BGW_SLICE("default"), BGW_SLICE("listed"));
+        bgw_known_keys_complete(k);
+    }
+    bgw_known_keys_destroy(&k);
+}

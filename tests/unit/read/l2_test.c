@@ -5,6 +5,7 @@
  */
 #include "redis/rig.h"
 
+#include "bgw/hash.h"
 #include "read/l2.h"
 #include "read/l2_names.h"
 
@@ -85,6 +86,7 @@ static void create(struct rig *r, struct bgw_l2 **l2)
 static void init(struct rig *r, const char *program)
 {
     memset(r, 0, sizeof(*r));
+    bgw_hash_init();
     redis_start(&r->s, program, NULL);
     bgw_feed_balance_init(&r->feed, BGW_SLICE("default"), bgw_part_of(BGW_SLICE("NGN")));
     CHECK(bgw_loop_create(&r->loop) == BGW_OK);
@@ -307,7 +309,7 @@ static void stores(const char *program)
     CHECK(take_lock(&r, r.l2, 41, "a") == BGW_LOCK_TAKEN);
     CHECK(write_back(&r, r.l2, 42, "a", "{\"accountId\":\"a\",\"minor\":13,\"currency\":\"NGN\",\"v\":6}") == 'F');
     const struct bgw_slot_name n = slot("default", "a", "");
-    bgw_l2_forget(r.l2, &n);
+    bgw_l2_forget(r.l2, &n, false);
     CHECK(write_back(&r, r.l2, 41, "a", "{\"accountId\":\"a\",\"minor\":13,\"currency\":\"NGN\",\"v\":6}") == 'F');
     CHECK_EQ_STR(redis_say(&r.s, "GET bal:a"), "(nil)");
     stop(&r);
@@ -406,7 +408,7 @@ TEST(after_a_removal_that_may_be_lost_bodies_are_doubted_for_a_lifetime)
     redis_say(&r.s, "SET bal:a %s", "{\"accountId\":\"a\",\"minor\":5,\"currency\":\"NGN\"}");
     CHECK(ask(&r, "a")->result == BGW_LOOKUP_VALUE);
     redis_say(&r.s, "CLIENT PAUSE 60000 WRITE"); /* reads go on, the removal does not */
-    bgw_l2_forget(r.l2, &n);
+    bgw_l2_forget(r.l2, &n, false);
     REDIS_UNTIL(r.loop, r.downs == 1);
     redis_say(&r.s, "CLIENT UNPAUSE");
     REDIS_UNTIL(r.loop, bgw_l2_up(r.l2));
@@ -415,6 +417,40 @@ TEST(after_a_removal_that_may_be_lost_bodies_are_doubted_for_a_lifetime)
     CHECK(ask(&r, "a")->result == BGW_LOOKUP_MISS);
     REDIS_UNTIL(r.loop, ask(&r, "a")->result == BGW_LOOKUP_VALUE);
     CHECK(bgw_clock_now().mono_ms - from < 5000);
+    stop(&r);
+}
+
+TEST(a_bare_invalidation_removes_what_others_wrote_of_other_tenants_and_currencies)
+{
+    static const char usd[] = "{\"accountId\":\"a\",\"minor\":%d,\"currency\":\"USD\",\"tenant\":\"default\"}";
+    struct rig r;
+    struct bgw_slot_name bare = slot("default", "a", "NGN");
+    const struct bgw_slot_name n = slot("default", "a", "USD"), other = slot("t2", "a", "NGN"), else_ = slot("t2", "b", "NGN");
+    start(&r, "redis-server");
+    bare.part = 0;
+    for (int round = 0; round < 2; round++) {
+        char body[200];
+        snprintf(body, sizeof(body), usd, 5);
+        redis_say(&r.s, "SET bal:default|a|USD %s", body);
+        redis_say(&r.s, "SET lock:default|a|USD x");
+        redis_say(&r.s, "SET bal:t2|a|NGN %s", "{\"accountId\":\"a\",\"minor\":5,\"currency\":\"NGN\",\"tenant\":\"t2\"}");
+        redis_say(&r.s, "SET bal:t2|b|NGN %s", "{\"accountId\":\"b\",\"minor\":5,\"currency\":\"NGN\",\"tenant\":\"t2\"}");
+        if (round == 0)
+            CHECK(ask_slot(&r, &n, true)->result == BGW_LOOKUP_VALUE);
+        bgw_l2_forget(r.l2, &bare, true);
+        if (round == 1) { /* who goes past the cache meets no lock of before */
+            bgw_l2_lock(r.l2, 40, &n, 10000);
+            REDIS_UNTIL(r.loop, r.got[40].locks == 1);
+            CHECK(r.got[40].lock == BGW_LOCK_TAKEN);
+        }
+        CHECK(ask_slot(&r, &n, true)->result == BGW_LOOKUP_MISS && ask_slot(&r, &other, true)->result == BGW_LOOKUP_MISS);
+        CHECK_EQ_STR(redis_say(&r.s, "EXISTS bal:default|a|USD bal:t2|a|NGN"), "0");
+        CHECK(ask_slot(&r, &else_, true)->result == BGW_LOOKUP_VALUE);
+        snprintf(body, sizeof(body), usd, 6);
+        redis_say(&r.s, "SET bal:default|a|USD %s", body); /* fetched since: good for everybody */
+        CHECK(ask_slot(&r, &n, true)->result == BGW_LOOKUP_VALUE);
+        CHECK_EQ_STR(redis_say(&r.s, "EXISTS lock:default|a|USD"), round ? "1" : "0");
+    }
     stop(&r);
 }
 

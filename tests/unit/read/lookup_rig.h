@@ -27,6 +27,7 @@ struct rig {
     bool refuse_at_once; /* the origin fails inside the call */
     bool ask_again;      /* each answer is followed by another ask */
     bool past_cache;     /* of the fetches from now on */
+    int lists_old;
 };
 
 static inline void rig_log(struct rig *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -114,6 +115,12 @@ static inline void rig_answer(void *arg, const struct bgw_fetched *f)
     }
 }
 
+static inline void rig_list_is_old(void *arg)
+{
+    struct rig *r = arg;
+    r->lists_old++;
+}
+
 static inline struct bgw_lookup_config rig_config(struct rig *r)
 {
     bgw_hash_init();
@@ -128,7 +135,7 @@ static inline struct bgw_lookup_config rig_config(struct rig *r)
 static inline void rig_start_with(struct rig *r, const struct bgw_lookup_config *config)
 {
     struct bgw_lookup_ops ops = {r, rig_ask_l2, rig_take_lock, rig_ask_origin, rig_write_back, rig_drop_lock,
-                                 rig_forget_origin, rig_answer};
+                                 rig_forget_origin, rig_answer, rig_list_is_old};
     r->now = (struct bgw_now){.mono_ms = 1000, .wall_ms = 5000};
     CHECK(bgw_lookups_create(&r->lookups, config, &ops, r->now) == BGW_OK);
     bgw_lookups_on_channel(r->lookups, true);

@@ -293,6 +293,11 @@ TEST(an_account_that_was_opened_after_the_list_is_found_and_a_flood_of_invented_
     rig_l2(&r, 1);
     CHECK_LOG(&r, "l2 CACHE.1");
     CHECK(!bgw_known_keys_certainly_unknown(config.known, BGW_SLICE("t"), BGW_SLICE("new")));
+    CHECK_EQ_I64(r.lists_old, 1); /* and the list is to be read again */
+    rig_fetch(&r, "new", 0);
+    rig_l2(&r, 2);
+    CHECK_LOG(&r, "l2 CACHE.2");
+    CHECK_EQ_I64(r.lists_old, 1);
     int64_t filtered = bgw_metric_read(BGW_M_FILTERED);
     for (int i = 0; i < 100; i++) {
         char key[32];
@@ -300,6 +305,41 @@ TEST(an_account_that_was_opened_after_the_list_is_found_and_a_flood_of_invented_
         rig_fetch(&r, key, 0);
     }
     CHECK_EQ_I64(bgw_metric_read(BGW_M_FILTERED) - filtered, 96);
+    rig_end(&r);
+    bgw_known_keys_destroy(&config.known);
+}
+
+TEST(a_newcomer_in_a_flood_is_found_when_he_comes_again_and_the_invented_are_denied_once)
+{
+    struct rig r = {0};
+    struct bgw_lookup_config config = rig_config(&r);
+    config.known = bgw_known_keys_create(1000);
+    config.doubts_per_s = 2;
+    config.has_l2 = false;
+    rig_start_with(&r, &config);
+    bgw_known_keys_begin(config.known);
+    bgw_known_keys_complete(config.known);
+    for (int i = 0; i < 5; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "invented%d", i);
+        rig_fetch(&r, key, 0);
+        CHECK_LOG(&r, "origin");
+        rig_origin(&r, RIG_MISS);
+        CHECK_LOG(&r, "NOT_FOUND");
+        rig_fetch(&r, key, 0); /* the origin has said no just now */
+        CHECK_LOG(&r, "NOT_FOUND");
+    }
+    rig_fetch(&r, "new", 0);
+    CHECK_LOG(&r, "NOT_FOUND"); /* the budget is used up */
+    rig_fetch(&r, "new", 0);
+    CHECK_LOG(&r, "origin"); /* not that of those who come again */
+    rig_origin_fails(&r);
+    CHECK_LOG(&r, "UNAVAILABLE"); /* which says nothing of him */
+    rig_fetch(&r, "new", 0);
+    CHECK_LOG(&r, "origin");
+    rig_origin(&r, 7);
+    CHECK_LOG(&r, "DATABASE.7");
+    CHECK_EQ_I64(r.lists_old, 1);
     rig_end(&r);
     bgw_known_keys_destroy(&config.known);
 }
