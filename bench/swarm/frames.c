@@ -4,6 +4,7 @@
  * contract's, written down a second time on purpose: this file shares no logic with the server
  * beyond the strict JSON scanner and the version text.
  */
+#include "hist.h"
 #include "swarm.h"
 
 #include "bgw/hash.h"
@@ -92,6 +93,8 @@ void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry
         s->total.wrong_values++;
     check_order(s, c, slot, version, (uint64_t)merged, snap);
     bool was_behind = !slot->has || slot->version.seq < s->published[account];
+    if (!slot->has && s->first)
+        hist_add(s->first, probe_mono_ns() - s->released_ns);
     c->digest ^= slot->hash;
     slot->hash = entry_hash(s, account, v.raw);
     c->digest ^= slot->hash;
@@ -159,7 +162,7 @@ static void on_mark(struct swarm *s, struct client *c, const struct bgw_json *ro
         s->total.digest_mismatches++;
 }
 
-static void subscribe(struct swarm *s, struct client *c)
+void swarm_subscribe(struct swarm *s, struct client *c)
 {
     struct bgw_buf b;
     char version[BGW_VERSION_TEXT_MAX];
@@ -182,6 +185,14 @@ static void subscribe(struct swarm *s, struct client *c)
     if (b.failed || !swarm_send_text(c, bgw_buf_slice(&b)))
         s->total.protocol_errors++;
     bgw_buf_deinit(&b);
+}
+
+static void on_hello(struct swarm *s, struct client *c)
+{
+    if (s->opt.hold)
+        s->greeted++;
+    else
+        swarm_subscribe(s, c);
 }
 
 void swarm_live(struct swarm *s, struct client *c)
@@ -259,7 +270,7 @@ void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload)
     if (bgw_json_is(&ev, "upd"))
         on_upd(s, c, &root);
     else if (bgw_json_is(&ev, "hello"))
-        subscribe(s, c);
+        on_hello(s, c);
     else if (bgw_json_is(&ev, "sub"))
         on_sub(s, c, &root);
     else if (bgw_json_is(&ev, "live"))

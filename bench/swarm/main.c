@@ -3,6 +3,7 @@
  * main: options, the phases of a run (connect, measure, settle) and the report, one JSON object.
  * Phases are bounded in count and time: a run ends by itself.
  */
+#include "modes.h"
 #include "swarm.h"
 
 #include "bgw/hash.h"
@@ -20,8 +21,7 @@ static int64_t now_ms(void)
     return probe_mono_ns() / 1000000;
 }
 
-/* One turn of the loop: sockets, then clients whose time to come back has arrived. */
-static void turn(struct swarm *s, int wait_ms)
+void swarm_turn(struct swarm *s, int wait_ms)
 {
     struct epoll_event events[512];
     int n = epoll_wait(s->epfd, events, 512, wait_ms);
@@ -29,7 +29,7 @@ static void turn(struct swarm *s, int wait_ms)
         swarm_io(s, events[i].data.ptr, events[i].events);
 }
 
-static void reconnect_due(struct swarm *s)
+void swarm_reconnect_due(struct swarm *s)
 {
     int64_t now = now_ms();
     for (int i = 0; i < s->opt.clients; i++) {
@@ -53,7 +53,7 @@ static uint64_t count_behind(const struct swarm *s)
     return behind;
 }
 
-static void prepare(struct swarm *s)
+void swarm_prepare(struct swarm *s)
 {
     const struct options *o = &s->opt;
     s->epfd = epoll_create1(0);
@@ -102,8 +102,8 @@ static bool all_live(struct swarm *s, int64_t deadline_ms)
         for (; opened < s->opt.clients && opened < due; opened++)
             if (!swarm_connect(s, &s->clients[opened]))
                 return false;
-        turn(s, 1);
-        reconnect_due(s);
+        swarm_turn(s, 1);
+        swarm_reconnect_due(s);
         if (now_ms() > deadline_ms)
             return false;
     }
@@ -113,8 +113,8 @@ static bool all_live(struct swarm *s, int64_t deadline_ms)
 static bool settle(struct swarm *s, int64_t deadline_ms)
 {
     while (s->behind > 0) {
-        turn(s, 5);
-        reconnect_due(s);
+        swarm_turn(s, 5);
+        swarm_reconnect_due(s);
         if (now_ms() > deadline_ms)
             return false;
     }
@@ -146,8 +146,8 @@ static bool run_paced(struct swarm *s, int64_t deadline_ms)
         if (s->opt.spread)
             for (; opened < s->opt.clients && opened < elapsed * s->opt.connect_per_s / 1000; opened++)
                 swarm_connect(s, &s->clients[opened]);
-        turn(s, 1);
-        reconnect_due(s);
+        swarm_turn(s, 1);
+        swarm_reconnect_due(s);
         if (now_ms() > deadline_ms)
             return false;
     }
@@ -155,8 +155,8 @@ static bool run_paced(struct swarm *s, int64_t deadline_ms)
         swarm_connect(s, &s->clients[opened]);
     feed_flush(s);
     while (s->opt.spread && s->live_now < s->opt.clients && now_ms() < deadline_ms) {
-        turn(s, 5);
-        reconnect_due(s);
+        swarm_turn(s, 5);
+        swarm_reconnect_due(s);
     }
     s->behind = count_behind(s);
     return settle(s, deadline_ms) && s->live_now == s->opt.clients;
@@ -299,22 +299,45 @@ static bool parse(struct options *o, int argc, char **argv)
     return o->url_count && (o->kafka || o->raw) && o->clients > 0 && o->per_client <= o->accounts;
 }
 
+/* As many descriptors as this process may have. */
+static void raise_files(void)
+{
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* Another mode's exit status, or -1: the sockets are asked for. */
+static int other_mode(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*main)(int argc, char **argv);
+    } modes[] = {{"reads", reads_main}, {"cold", cold_main}, {"origin", origin_main}};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
+        if (argc > 1 && strcmp(argv[1], modes[i].name) == 0)
+            return modes[i].main(argc - 1, argv + 1);
+    return -1;
+}
+
 int main(int argc, char **argv)
 {
     struct swarm s = {.trigger_fd = -1};
-    struct rlimit files;
+    raise_files();
+    bgw_hash_init();
+    int status = other_mode(argc, argv);
+    if (status >= 0)
+        return status;
     if (!parse(&s.opt, argc, argv)) {
         fprintf(stderr, "usage: bgw-swarm --url HOST:PORT [--url …] --token T --kafka HOST:PORT | --raw --trigger PORT\n"
                         "  --clients N --accounts N --per-client N --connect-per-s N --messages N\n"
                         "  [--burst N: lockstep | --rate N: paced] [--spread] [--idle-ms N] [--server-pid PID]\n"
-                        "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse]\n");
+                        "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse]\n"
+                        "or: bgw-swarm reads|cold|origin …, each with options of its own\n");
         return 2;
     }
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    bgw_hash_init();
-    prepare(&s);
+    swarm_prepare(&s);
     if (!link_setup(&s.opt) || !open_trigger(&s) || (!s.opt.raw && !feed_open(&s))) {
         fprintf(stderr, "swarm: cannot reach the feed\n");
         return 4;
@@ -326,7 +349,7 @@ int main(int argc, char **argv)
     r[0] = read_server(&s);
     bool ok = s.opt.spread || all_live(&s, deadline);
     for (int64_t until = now_ms() + s.opt.idle_ms; ok && now_ms() < until;)
-        turn(&s, 10);
+        swarm_turn(&s, 10);
     r[1] = read_server(&s);
     uint64_t before = s.total.entries;
     if (ok && s.opt.messages > 0)

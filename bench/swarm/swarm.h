@@ -30,6 +30,7 @@ struct options {
     int messages, burst, rate, idle_ms, timeout_s, server_pid;
     enum dialect dialect;
     bool raw, tls, spread; /* spread: clients join during the feed */
+    bool hold;             /* whoever is greeted does not subscribe yet */
 };
 
 struct slot { /* what one client holds of one account */
@@ -75,8 +76,15 @@ struct swarm {
     int64_t back_ms;           /* from there until 99 % were live again; 0: not yet, or nobody was cut off */
     int64_t *asked_ms;         /* one a bye */
     size_t asked_count;
+    int greeted;               /* with `hold` */
+    int64_t released_ns;       /* when the hold ended; 0: there was none */
+    struct hist *first;        /* from then to each client's first value */
 };
 
+/* main.c */
+void swarm_prepare(struct swarm *s);
+void swarm_turn(struct swarm *s, int wait_ms);
+void swarm_reconnect_due(struct swarm *s); /* clients whose time to come back has arrived */
 /* link.c */
 #define LINK_NOTHING (-2)
 enum link_progress { LINK_DONE, LINK_WAITS, LINK_FAILED };
@@ -94,6 +102,7 @@ int64_t swarm_value(uint64_t version, int account);
 void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry); /* of native `u`, or of an event */
 /* A value without merge count: `version` is the record's own. */
 void swarm_value_seen(struct swarm *s, struct client *c, const struct bgw_json *record, bool first);
+void swarm_subscribe(struct swarm *s, struct client *c); /* native */
 void swarm_live(struct swarm *s, struct client *c);
 /* estate.c */
 void estate_message(struct swarm *s, struct client *c, struct bgw_slice payload); /* of a WebSocket */
