@@ -81,9 +81,10 @@ struct bgw_hub_config {
     int64_t reread_ms;        /* second read after an invalidation without version: 1000 */
     int64_t barrier_batch_ms; /* one watermark query for all that came within it: 20 */
     int64_t barrier_max_ms;   /* a query that was not answered by then is taken for lost and asked again */
-    int64_t sweep_per_s;      /* anti-entropy: watched slots that are compared with their source, a second; 0: none */
+    int64_t sweep_per_s;      /* anti-entropy: watched slots that are compared with their source, a second, each once at most; 0: none */
     int64_t revalidate_per_s; /* after the invalidation channel was deaf: watched slots that are asked for again, a second */
-    int64_t prove_per_s;      /* while the stream cannot be proved: watched slots whose source is asked instead, a second */
+    int64_t prove_per_s;      /* while the stream cannot be proved: watched slots whose source is asked instead, a second; of one
+                                 slot whose source failed not within a second, here as after deafness */
     uint64_t jitter_seed;     /* spreads retries; the same seed gives the same run */
 };
 
@@ -113,9 +114,10 @@ void bgw_hub_on_gap(struct bgw_hub *hub, uint8_t feed, int32_t partition, struct
 
 void bgw_hub_on_invalidate(struct bgw_hub *hub, uint8_t feed, const struct bgw_slot_name *name,
                            bool any_tenant, bool has_v, uint64_t v, struct bgw_now now);
-/* Invalidations can be heard no more, or again. Down: values that came from a source are delayed unless they were read just now.
- * Up, also without a down before it: they are suspect until they were read again, and whatever is watched is, at
- * revalidate_per_s. Never called: there is no channel, the stream alone vouches for them. */
+/* Invalidations can be heard no more, or again. Down: values that came from a source are delayed unless they were read just now,
+ * and stale when they could not be read for the feed's stale_ms. Up, also without a down before it: they are suspect until they were
+ * read again, and whatever is watched is, at revalidate_per_s; what cannot be read becomes as stale. Never called: there is no
+ * channel, the stream alone vouches for them. */
 void bgw_hub_on_channel(struct bgw_hub *hub, bool up, struct bgw_now now);
 /* There are sources to ask beside the stream; before the first event. Without: nothing is swept or proved by asking. */
 void bgw_hub_set_sources(struct bgw_hub *hub, bool any);

@@ -36,6 +36,9 @@ struct care *care_of(struct bgw_hub *hub, struct key *k, struct slot *s)
     c->slot = s;
     c->generation = 1;
     s->care = c;
+    c->bare = s->trouble == TROUBLE_INVALIDATED;
+    c->unheard_of = s->trouble != TROUBLE_NONE;
+    c->vouched_ms = hub->now.mono_ms;
     c->told_state = (uint8_t)slot_state(hub, k, s, &reason);
     c->told_reason = (uint8_t)reason;
     return c;
@@ -77,8 +80,8 @@ void fetches_stop_watching(struct bgw_hub *hub, struct slot *s)
     if (bgw_list_linked(&c->in_round))
         bgw_list_remove(&c->in_round);
     bgw_wheel_cancel(&hub->wheel, &c->aging);
-    if ((bgw_timer_armed(&c->reread) || c->again) && s->value && s->trouble < TROUBLE_INVALIDATED)
-        s->trouble = TROUBLE_INVALIDATED; /* the second read is owed to the next watcher */
+    if ((bgw_timer_armed(&c->reread) || c->again) && s->value)
+        trouble_begins(s, TROUBLE_INVALIDATED, hub->now.mono_ms); /* the second read is owed to the next watcher */
     bgw_wheel_cancel(&hub->wheel, &c->retry);
     bgw_wheel_cancel(&hub->wheel, &c->reread);
     c->again = c->doubted = false;
@@ -155,7 +158,8 @@ static bool stream_has_named(const struct key *k)
 static bool past_cache(struct bgw_hub *hub, const struct care *c)
 {
     bool usual = c->slot->part == key_stream(hub, c->key)->feed->default_part;
-    return c->purpose == FETCH_SWEEP || c->purpose == FETCH_AGAIN || (c->slot->trouble == TROUBLE_INVALIDATED && !usual);
+    bool left_there = c->slot->trouble == TROUBLE_INVALIDATED && c->bare && !usual;
+    return c->purpose == FETCH_SWEEP || c->purpose == FETCH_AGAIN || left_there;
 }
 
 static void fill_fetch(struct bgw_hub *hub, const struct care *c, struct bgw_fetch *f)
@@ -261,10 +265,27 @@ static void on_aging(struct bgw_timer *timer, int64_t now_ms)
     tell_state(c->hub, c);
 }
 
+void trouble_begins(struct slot *s, enum trouble t, int64_t vouched_ms)
+{
+    if (s->care && s->trouble == TROUBLE_NONE) {
+        s->care->vouched_ms = vouched_ms;
+        s->care->unheard_of = s->care->given_up = false;
+    }
+    if (s->trouble < t)
+        s->trouble = (uint8_t)t;
+}
+
+void trouble_ends(struct slot *s)
+{
+    s->trouble = TROUBLE_NONE;
+    if (s->care)
+        s->care->bare = s->care->unheard_of = s->care->given_up = false;
+}
+
 void slot_trouble(struct bgw_hub *hub, struct key *k, struct slot *s, enum trouble t)
 {
-    if (!slot_unknown(s) && s->trouble < t)
-        s->trouble = (uint8_t)t;
+    if (!slot_unknown(s))
+        trouble_begins(s, t, hub->now.mono_ms);
     if (!s->care)
         return;
     s->care->generation++;

@@ -183,12 +183,16 @@ struct care {
     int64_t record_ms; /* newest timestamp of the records accepted while a fetch was in flight */
     int64_t fetch_ms;  /* when the fetch in flight began */
     int64_t read_ms;   /* when the last read began that brought or confirmed the value; 0: none, or a record came since */
+    int64_t vouched_ms; /* in trouble: until when somebody vouched for the value */
     uint32_t backoff_ms;
     uint8_t purpose;   /* of the fetch in flight */
     uint8_t failed;    /* enum bgw_state_reason: why the last fetch brought nothing */
     bool doubted;      /* a round saw another value than the stream's: `reread` looks again */
     uint8_t doubt;     /* and for which purpose */
     bool has_floor, again; /* again: one more fetch when this one is back */
+    bool bare;             /* somebody said that it changed, and not what to */
+    bool unheard_of;       /* it was in trouble before anybody watched: vouched_ms is later than it was, nobody knows by how much */
+    bool given_up;         /* and its source has failed since: it is as old as can be */
     uint8_t restarts;
     uint8_t told_state, told_reason, unknown_reason;
 };
@@ -218,6 +222,7 @@ struct stream {
     struct bgw_list loose; /* cares of slots that no partition vouches for */
     int64_t next_check_ms;
     uint8_t worst;
+    uint8_t deaf_state; /* what is deaf to invalidations is no better than that, but for reads */
     bool ready;
     bool proof_moved; /* since the last flush */
 };
@@ -252,14 +257,15 @@ struct bgw_hub {
     struct bgw_map in_flight; /* cares by fetch id */
     uint64_t fetch_seq, query_seq;
     bool sources;                      /* there is somebody to ask beside the stream */
-    bool deaf;                         /* invalidations cannot be heard */
+    bool deaf;                         /* invalidations cannot be heard, since: */
+    int64_t deaf_ms;
     bool has_read;                     /* the book may hold values that came from a source */
     uint8_t era;                       /* rises whenever we hear again; a slot of another era may have missed something */
     bool heard;                        /* ever */
     int64_t heard_wall_ms;             /* when the era began */
     struct bgw_list watched, suspects; /* cares: in the order of the sweep; to be read again, now that we hear again */
     struct round sweep, revalidate, prove;
-    const struct slot *fetched; /* while the answer of a source that was asked is taken in */
+    const struct slot *fetched; /* while the answer of a source is taken in: what is told of this slot is that answer */
     struct barrier barriers[BARRIERS_MAX], collecting;
     size_t barriers_out;
     bool collecting_any;
@@ -290,7 +296,7 @@ struct news {
     int64_t ingest_ns;
 };
 bool slot_unproved(const struct bgw_hub *hub, const struct key *k, const struct slot *s); /* but for reads */
-void tell_aging(struct bgw_hub *hub, struct care *c); /* looks again when what a read proves is over */
+void tell_aging(struct bgw_hub *hub, struct care *c); /* looks again when its state is over by age alone */
 struct bgw_version slot_version(const struct bgw_hub *hub, const struct key *k,
                                 const struct slot *s);
 enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, const struct slot *s,
@@ -310,6 +316,9 @@ bool fetch_idle(const struct care *c); /* none in flight, none to come */
 void fetch_retry_later(struct bgw_hub *hub, struct care *c);
 struct care *fetch_find(struct bgw_hub *hub, uint64_t id);
 void fetch_forget(struct bgw_hub *hub, struct care *c); /* it is no longer in flight */
+/* Marks the slot, if it is not in worse already; somebody vouched for it until then. For who tells of it himself. */
+void trouble_begins(struct slot *s, enum trouble t, int64_t vouched_ms);
+void trouble_ends(struct slot *s);
 /* Marks the slot and, if it is watched, has it read again. */
 void slot_trouble(struct bgw_hub *hub, struct key *k, struct slot *s, enum trouble t);
 /* A fetch unless one is on its way or paced; for who waits, or for trouble. */
@@ -323,6 +332,7 @@ void asks_settle(struct bgw_hub *hub, struct care *c); /* no fetch is in flight 
 
 /* rounds */
 int64_t rounds_tick(struct bgw_hub *hub); /* ms until the next step, INT64_MAX none */
+int64_t channel_tick(struct bgw_hub *hub); /* ms until deafness makes stale, INT64_MAX never */
 void round_join(struct bgw_hub *hub, struct care *c); /* it is watched */
 void round_again(struct bgw_hub *hub, struct care *c); /* to be read again, in its turn */
 static inline bool of_this_era(const struct bgw_hub *hub, const struct slot *s)

@@ -41,7 +41,10 @@ static void not_proven(struct bgw_hub *hub, struct care *c, enum bgw_state_reaso
 static void failed(struct bgw_hub *hub, struct care *c, enum bgw_state_reason reason)
 {
     c->failed = (uint8_t)reason;
+    c->given_up |= c->unheard_of && reason == BGW_REASON_SOURCE_UNAVAILABLE;
     c->doubted = false;
+    if (!slot_unknown(c->slot))
+        tell_state(hub, c);
     not_proven(hub, c, reason);
     if (c->purpose == FETCH_AGAIN)
         round_again(hub, c);
@@ -49,7 +52,7 @@ static void failed(struct bgw_hub *hub, struct care *c, enum bgw_state_reason re
 
 static void proven(struct bgw_hub *hub, struct care *c)
 {
-    c->slot->trouble = TROUBLE_NONE;
+    trouble_ends(c->slot);
     c->has_floor = false;
     c->backoff_ms = 0;
     c->restarts = 0;
@@ -71,6 +74,7 @@ static bool same_value(const struct care *c, const struct bgw_fetched *f)
 /* What we hold is what the source has. */
 static void confirm(struct bgw_hub *hub, struct care *c)
 {
+    hub->fetched = c->slot;
     proven(hub, c);
     set_era(c->slot, hub->era);
     c->doubted = false;
@@ -81,6 +85,7 @@ static void confirm(struct bgw_hub *hub, struct care *c)
 static void accept_value(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
 {
     count_swept(c, true);
+    hub->fetched = c->slot;
     slot_set_value(&hub->book, c->key, c->slot, f->value);
     f->value = NULL;
     if (!BGW_BUG("source_forgotten"))
@@ -205,6 +210,7 @@ static void not_found(struct bgw_hub *hub, struct care *c)
     }
     count_swept(c, false);
     proven(hub, c);
+    hub->fetched = c->slot;
     settle_unknown(hub, c, BGW_REASON_NO_SUCH_KEY);
 }
 
@@ -215,7 +221,7 @@ static void no_source(struct bgw_hub *hub, struct care *c)
     c->backoff_ms = 0;
     if (c->slot->trouble != TROUBLE_INVALIDATED || c->has_floor)
         return;
-    c->slot->trouble = TROUBLE_NONE;
+    trouble_ends(c->slot);
     tell_state(hub, c);
 }
 
@@ -307,7 +313,7 @@ static void answer(struct bgw_hub *hub, struct care *c, struct bgw_fetched *f)
     if (moved && about_value) {
         if (care_needs_fetch(c))
             restart(hub, c, f);
-        else if (hub->sources)
+        else if (hub->sources && (c->purpose != FETCH_NEEDED || !of_this_era(hub, c->slot)))
             round_again(hub, c); /* what it was begun for is still to be done */
         return;
     }
@@ -348,7 +354,7 @@ void bgw_hub_on_fetched(struct bgw_hub *hub, const struct bgw_fetched *fetched, 
         struct slot *s = c->slot;
         const struct slot *outer = hub->fetched;
         fetch_forget(hub, c);
-        hub->fetched = f.result == BGW_FETCH_NO_SOURCE ? NULL : s;
+        hub->fetched = NULL; /* until it proves to be of use */
         answer(hub, c, &f);
         if (k->watches)
             asks_settle(hub, c);
@@ -395,6 +401,8 @@ static void invalidate_slot(struct invalidation *in, struct key *k, struct slot 
         return;
     }
     bool of_use = !slot_unknown(s) || (s->flags & (SLOT_WANTED | SLOT_EVICTED));
+    if (s->care)
+        s->care->bare = true;
     if (k->watches && s->care && of_use)
         bgw_wheel_arm(&hub->wheel, &s->care->reread, hub->now.mono_ms + hub->config.reread_ms);
     slot_trouble(hub, k, s, TROUBLE_INVALIDATED);

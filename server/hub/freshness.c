@@ -245,7 +245,8 @@ static void restamp_key(struct bgw_hub *hub, struct key *k)
         note_epoch(s);
         if (!known)
             continue;
-        s->trouble = TROUBLE_EPOCH;
+        trouble_ends(s); /* of another stream */
+        trouble_begins(s, TROUBLE_EPOCH, hub->now.mono_ms);
         if (s->care)
             care_attach(hub, s->care);
         tell_slot(hub, k, s, &(struct news){.restamped = true});

@@ -226,11 +226,13 @@ int64_t bgw_hub_tick(struct bgw_hub *hub, struct bgw_now now)
     bgw_wheel_advance(&hub->wheel, hub->now.mono_ms);
     int64_t rounds = rounds_tick(hub); /* before the wheel is asked: they arm timers */
     int64_t wait = bgw_wheel_wait_ms(&hub->wheel, TICK_MAX_MS);
-    int64_t freshness = freshness_tick(hub), barriers = barrier_tick(hub);
+    int64_t freshness = freshness_tick(hub), barriers = barrier_tick(hub), channel = channel_tick(hub);
     if (freshness < wait)
         wait = freshness;
     if (rounds < wait)
         wait = rounds;
+    if (channel < wait)
+        wait = channel;
     return barriers < wait ? barriers : wait;
 }
 

@@ -40,8 +40,12 @@ static void after_accept(struct work *w, struct key *k, struct slot *s)
     bool floor_met = c && c->has_floor && w->decoded.has_v && !floor_open;
     /* a re-read that somebody asked for is still owed, unless this was what they meant */
     if (s->trouble != TROUBLE_INVALIDATED || floor_met)
-        s->trouble = floor_open ? TROUBLE_INVALIDATED : TROUBLE_NONE;
+        trouble_ends(s);
+    if (floor_open)
+        trouble_begins(s, TROUBLE_INVALIDATED, hub->now.mono_ms);
     if (c) {
+        if (s->trouble && !floor_open)
+            c->vouched_ms = hub->now.mono_ms; /* for this value nobody has said a word yet */
         int64_t ms = w->record->timestamp_ms;
         c->has_floor = floor_open;
         c->unknown_reason = BGW_REASON_NONE;
@@ -69,8 +73,7 @@ static void hold_back(struct work *w, struct key *k, struct slot *s)
 {
     struct bgw_hub *hub = w->hub;
     note_held(s, &w->decoded, w->record);
-    if (s->trouble < TROUBLE_READ_NEWER)
-        s->trouble = TROUBLE_READ_NEWER;
+    trouble_begins(s, TROUBLE_READ_NEWER, hub->now.mono_ms);
     if (s->care)
         care_attach(hub, s->care);
     tell_slot(hub, k, s, &(struct news){0});
@@ -101,7 +104,7 @@ static void confirm_fetched(struct work *w, struct slot *s)
         return;
     s->flags &= (uint16_t)~SLOT_SOURCE;
     if (s->trouble == TROUBLE_SUSPECT)
-        s->trouble = TROUBLE_NONE;
+        trouble_ends(s);
     if (s->care)
         tell_state(w->hub, s->care);
 }

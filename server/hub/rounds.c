@@ -12,6 +12,7 @@
 #define BURST_US 100000 /* what a late turn may make up for */
 #define IDLE_US 20000   /* nothing was to be done: look again */
 #define SCAN_MAX 256    /* slots that one step looks at */
+#define SLOT_GAP_MS 1000 /* few that are watched are no storm: one slot is swept no sooner after any fetch, asked no sooner after a failed one */
 
 void round_join(struct bgw_hub *hub, struct care *c)
 {
@@ -40,20 +41,29 @@ static struct care *take_first(struct bgw_hub *hub, struct bgw_list *list)
 
 /* ---- the steps: false if there was nothing to do ---- */
 
+static bool rested(const struct bgw_hub *hub, const struct care *c)
+{
+    return !c->fetch_ms || hub->now.mono_ms - c->fetch_ms >= SLOT_GAP_MS;
+}
+
+static bool to_ask(const struct bgw_hub *hub, const struct care *c)
+{
+    return fetch_idle(c) && (c->failed == BGW_REASON_NONE || rested(hub, c));
+}
+
 static bool to_sweep(const struct bgw_hub *hub, const struct care *c)
 {
     const struct slot *s = c->slot;
-    (void)hub;
     if (slot_unknown(s) && !(s->flags & SLOT_WANTED))
         return false;
-    return fetch_idle(c) && !s->trouble && !(s->flags & SLOT_REMOVED);
+    return fetch_idle(c) && rested(hub, c) && !s->trouble && !(s->flags & SLOT_REMOVED);
 }
 
 static bool to_prove(const struct bgw_hub *hub, const struct care *c)
 {
     int64_t half = key_stream(c->hub, c->key)->feed->fresh_ms / 2;
     bool young = c->read_ms && hub->now.mono_ms - c->read_ms < half;
-    return !young && fetch_idle(c) && !c->slot->trouble && slot_unproved(hub, c->key, c->slot);
+    return !young && to_ask(hub, c) && !c->slot->trouble && slot_unproved(hub, c->key, c->slot);
 }
 
 static bool walk(struct bgw_hub *hub, bool (*fits)(const struct bgw_hub *hub, const struct care *c), enum purpose purpose)
@@ -88,7 +98,7 @@ static bool step_revalidate(struct bgw_hub *hub)
             return false;
         if (slot_unknown(c->slot))
             continue; /* who waits for it asks already */
-        if (fetch_idle(c)) {
+        if (to_ask(hub, c)) {
             fetch_begin(hub, c, FETCH_AGAIN);
             return true;
         }
@@ -143,15 +153,27 @@ int64_t rounds_tick(struct bgw_hub *hub)
 
 /* ---- the channel ---- */
 
-static void suspect_key(struct bgw_hub *hub, struct key *k)
+static void suspect_key(struct bgw_hub *hub, struct key *k, int64_t heard_until_ms)
 {
     for (struct slot *s = &k->first; s; s = s->next) {
         if (!s->value || slot_source(s) == BGW_SOURCE_STREAM || s->trouble >= TROUBLE_SUSPECT)
             continue;
-        s->trouble = TROUBLE_SUSPECT;
+        trouble_begins(s, TROUBLE_SUSPECT, heard_until_ms);
         if (s->care && k->watches)
             tell_state(hub, s->care);
     }
+}
+
+static void tell_list(struct bgw_hub *hub, struct bgw_list *list)
+{
+    for (struct bgw_list *at = list->next; at != list; at = at->next)
+        tell_state(hub, BGW_CONTAINER(at, struct care, in_round));
+}
+
+static void tell_watched(struct bgw_hub *hub)
+{
+    tell_list(hub, &hub->watched);
+    tell_list(hub, &hub->suspects);
 }
 
 /* What is on its way may have been read before we heard again. */
@@ -195,6 +217,7 @@ static void begin_era(struct bgw_hub *hub)
 static void heard_again(struct bgw_hub *hub)
 {
     size_t cursor = 0;
+    const int64_t heard_until_ms = hub->deaf ? hub->deaf_ms : hub->now.mono_ms;
     if (hub->heard) /* what was known before the first time is the stream's, or suspect */
         begin_era(hub);
     hub->heard = true;
@@ -205,9 +228,8 @@ static void heard_again(struct bgw_hub *hub)
     overtake_fetches(hub);
     for (struct key *k; hub->has_read && (k = bgw_map_next(&hub->book.keys, &cursor));)
         if (k->slot_count > 0)
-            suspect_key(hub, k);
-    for (struct bgw_list *at = hub->watched.next; at != &hub->watched; at = at->next)
-        tell_state(hub, BGW_CONTAINER(at, struct care, in_round)); /* what it was deaf for is over */
+            suspect_key(hub, k, heard_until_ms);
+    tell_watched(hub); /* what it was deaf for is over */
     queue_all(hub);
     hub->revalidate.due_us = hub->now.mono_ms * 1000;
 }
@@ -215,9 +237,30 @@ static void heard_again(struct bgw_hub *hub)
 static void lost(struct bgw_hub *hub)
 {
     hub->deaf = true;
+    hub->deaf_ms = hub->now.mono_ms; /* that is when it was noticed: what was not read just now is delayed from then on */
+    for (size_t i = 0; i < hub->config.feed_count; i++)
+        hub->streams[i].deaf_state = BGW_STATE_DELAYED;
     bgw_list_splice(&hub->watched, &hub->suspects); /* it begins anew when we hear again */
-    for (struct bgw_list *at = hub->watched.next; at != &hub->watched; at = at->next)
-        tell_state(hub, BGW_CONTAINER(at, struct care, in_round));
+    tell_watched(hub);
+}
+
+/* As with partitions: what is deaf changes at one moment for all of a feed. */
+int64_t channel_tick(struct bgw_hub *hub)
+{
+    int64_t wait = INT64_MAX;
+    for (size_t i = 0; i < hub->config.feed_count && hub->deaf; i++) {
+        struct stream *st = &hub->streams[i];
+        int64_t left = hub->deaf_ms + st->feed->stale_ms + 1 - hub->now.mono_ms;
+        if (st->deaf_state == BGW_STATE_STALE || BGW_BUG("deaf_never_stale"))
+            continue;
+        if (left > 0) {
+            wait = sooner(wait, left);
+            continue;
+        }
+        st->deaf_state = BGW_STATE_STALE;
+        tell_watched(hub);
+    }
+    return wait;
 }
 
 void bgw_hub_on_channel(struct bgw_hub *hub, bool up, struct bgw_now now)

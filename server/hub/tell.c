@@ -28,26 +28,66 @@ static const struct partition *slot_partition(const struct stream *st, const str
     return known ? &st->partitions[s->partition] : NULL;
 }
 
+/* It came from a source, and who would say that it changed cannot be heard. */
+static bool unheard(const struct bgw_hub *hub, const struct slot *s)
+{
+    return hub->deaf && slot_source(s) != BGW_SOURCE_STREAM && !BGW_BUG("deaf_not_told");
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The last moment at which somebody vouched for it; 0: never, or nobody knows. */
 static int64_t slot_proved_ms(const struct bgw_hub *hub, const struct stream *st, const struct slot *s)
 {
     const struct partition *p = slot_partition(st, s);
-    int64_t stream_ms = p ? p->proved_ms : stream_proved_ms(st);
-    int64_t read_ms = hub->sources && s->care ? s->care->read_ms : 0;
-    return read_ms > stream_ms ? read_ms : stream_ms;
+    const struct care *c = s->care;
+    int64_t ms = p ? p->proved_ms : stream_proved_ms(st);
+    if (unheard(hub, s))
+        ms = earlier(ms, hub->deaf_ms);
+    if (s->trouble)
+        ms = c && !c->unheard_of ? earlier(ms, c->vouched_ms) : 0;
+    return hub->sources && c ? later(ms, c->read_ms) : ms;
 }
 
-static enum bgw_slot_state trouble_state(enum trouble t, enum bgw_state_reason *reason)
+/* Trouble that somebody may still end: until it is too old. */
+static bool ages(const struct slot *s)
 {
-    switch (t) {
+    return s->trouble != TROUBLE_NONE && s->trouble <= TROUBLE_READ_NEWER && !BGW_BUG("trouble_never_ages");
+}
+
+static int64_t ages_until(const struct stream *st, const struct care *c)
+{
+    return later(c->vouched_ms, c->read_ms) + st->feed->stale_ms;
+}
+
+static enum bgw_slot_state aged_state(const struct bgw_hub *hub, const struct stream *st, const struct slot *s)
+{
+    const struct care *c = s->care;
+    bool old = c && ages(s) && (c->given_up || hub->now.mono_ms > ages_until(st, c));
+    return old ? BGW_STATE_STALE : BGW_STATE_DELAYED;
+}
+
+static enum bgw_slot_state trouble_state(const struct bgw_hub *hub, const struct stream *st, const struct slot *s,
+                                         enum bgw_state_reason *reason)
+{
+    switch ((enum trouble)s->trouble) {
     case TROUBLE_NONE:
         break;
     case TROUBLE_SUSPECT:
         *reason = BGW_REASON_SOURCE_LAGGING;
-        return BGW_STATE_DELAYED;
+        return aged_state(hub, st, s);
     case TROUBLE_INVALIDATED:
     case TROUBLE_READ_NEWER:
         *reason = BGW_REASON_REREAD;
-        return BGW_STATE_DELAYED;
+        return aged_state(hub, st, s);
     case TROUBLE_EPOCH:
         *reason = BGW_REASON_NEW_EPOCH;
         return BGW_STATE_STALE;
@@ -64,8 +104,7 @@ static enum bgw_slot_state vouched_state(const struct bgw_hub *hub, const struct
 {
     const struct partition *p = slot_partition(st, s);
     enum bgw_slot_state state = p ? p->state : st->worst;
-    bool unheard = hub->deaf && slot_source(s) != BGW_SOURCE_STREAM && !BGW_BUG("deaf_not_told");
-    return unheard && state < BGW_STATE_DELAYED ? BGW_STATE_DELAYED : state;
+    return unheard(hub, s) && state < st->deaf_state ? st->deaf_state : state;
 }
 
 /* A value that was read is as good as its read. */
@@ -88,14 +127,17 @@ void tell_aging(struct bgw_hub *hub, struct care *c)
 {
     const struct stream *st = &hub->streams[c->key->feed];
     enum bgw_slot_state read = read_state(hub, st, c);
-    if (!hub->sources || !c->key->watches)
+    int64_t until = INT64_MAX;
+    if (!c->key->watches)
         return;
-    if (read >= vouched_state(hub, st, c->slot)) {
+    if (read < vouched_state(hub, st, c->slot))
+        until = c->read_ms + (read == BGW_STATE_FRESH ? st->feed->fresh_ms : st->feed->stale_ms);
+    if (ages(c->slot) && aged_state(hub, st, c->slot) != BGW_STATE_STALE)
+        until = earlier(until, ages_until(st, c));
+    if (until == INT64_MAX)
         bgw_wheel_cancel(&hub->wheel, &c->aging);
-        return;
-    }
-    int64_t lasts_ms = read == BGW_STATE_FRESH ? st->feed->fresh_ms : st->feed->stale_ms;
-    bgw_wheel_arm(&hub->wheel, &c->aging, c->read_ms + lasts_ms + 1);
+    else
+        bgw_wheel_arm(&hub->wheel, &c->aging, until + 1);
 }
 
 enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, const struct slot *s,
@@ -112,7 +154,7 @@ enum bgw_slot_state slot_state(const struct bgw_hub *hub, const struct key *k, c
     enum bgw_slot_state vouched = vouched_state(hub, st, s);
     enum bgw_slot_state read = vouched == BGW_STATE_FRESH ? vouched : read_state(hub, st, s->care);
     enum bgw_slot_state proved = read < vouched ? read : vouched;
-    enum bgw_slot_state own = trouble_state(s->trouble, reason);
+    enum bgw_slot_state own = trouble_state(hub, st, s, reason);
     if (own >= proved)
         return own;
     *reason = BGW_REASON_SOURCE_LAGGING;

@@ -54,6 +54,8 @@ static const struct bug {
     {"source_forgotten", 50},
     {"deaf_not_told", 200},
     {"read_never_ages", 200},
+    {"deaf_never_stale", 200},
+    {"trouble_never_ages", 200},
     {"sweep_off", 50},
     {"channel_not_revalidated", 200},
     {"ask_not_asked", 100},

@@ -413,6 +413,15 @@ void replica_settle(struct replica *r)
         shard_turn(&r->rigs[s]);
 }
 
+static void turn_of_all(struct replica *r)
+{
+    for (int s = 0; s < SHARDS; s++)
+        queue_turn(&r->rigs[s], QUEUE_MAX);
+    hub_turn(r);
+    for (int s = 0; s < SHARDS; s++)
+        shard_turn(&r->rigs[s]);
+}
+
 void replica_starve(struct replica *r, bool reading)
 {
     if (reading)
@@ -420,9 +429,17 @@ void replica_starve(struct replica *r, bool reading)
     for (int i = 0; i < ASKS_MAX; i++)
         if (r->asks[i].used && r->asks[i].query == 0)
             r->asks[i].used = false;
-    for (int s = 0; s < SHARDS; s++)
-        queue_turn(&r->rigs[s], QUEUE_MAX);
-    hub_turn(r);
-    for (int s = 0; s < SHARDS; s++)
-        shard_turn(&r->rigs[s]);
+    turn_of_all(r);
+}
+
+void replica_abandon(struct replica *r)
+{
+    prove(r);
+    for (int p = 0; p < PARTITIONS_MAX; p++)
+        consume(r, p, LOG_MAX);
+    for (int i = 0; i < ASKS_MAX; i++)
+        if (r->asks[i].used && r->asks[i].due_ms <= r->world->now.mono_ms)
+            answer_ask(r, &r->asks[i]);
+    source_answer(r);
+    turn_of_all(r);
 }

@@ -37,6 +37,7 @@
 #define SIM_FAULTS(X)                                                                            \
     X(fetch_lost) X(fetch_shed) X(fetch_reordered) X(fetch_without_v) X(cache_went_back) X(cache_forgot)       \
     X(silent_commit) X(channel_down) X(channel_up) X(invalidation_unheard) X(reads_prove) X(read_asks)        \
+    X(sources_dead_and_deaf) X(sources_dead_and_suspect)                                                      \
     X(record_duplicated) X(record_replayed) X(record_garbage) X(tombstone) X(proof_lost)          \
     X(watermark_late) X(fetch_stale) X(fetch_late) X(fetch_unavailable) X(fetch_not_found)        \
     X(invalidation_lost) X(invalidation) X(epoch_change) X(replica_restart) X(client_cut)         \
@@ -53,7 +54,7 @@
     X(nothing_revoked_is_sent) X(revoked_are_told) X(only_revoked_is_taken) X(revoked_is_refused)      \
     X(newer_token_heals) X(blind_first_is_proved) \
     X(read_never_older) X(proof_never_older) X(floor_is_met) X(read_answered) X(read_is_newest) \
-    X(source_is_told) X(deaf_is_told) X(read_proves) X(ask_is_asked) X(errors_are_not_kept) X(read_through)
+    X(source_is_told) X(deaf_is_told) X(I9_nobody_vouches) X(read_proves) X(ask_is_asked) X(errors_are_not_kept) X(read_through)
 
 enum sim_fault {
 #define X(name) FAULT_##name,
@@ -251,6 +252,7 @@ struct world {
     bool source_v[ACCOUNTS]; /* sources say `v` too */
     bool sweep;              /* a silent commit is told by nobody: the sweep has to find it; else by an invalidation */
     bool honest;             /* sources answer, and answer what is so */
+    bool dead;               /* no source answers anything */
     struct cached cache[SLOTS];
     bool with_v[ACCOUNTS], source; /* source: fetches are answered; else NO_SOURCE */
     bool quiet;                    /* faults have stopped */
@@ -295,6 +297,7 @@ void replica_stop(struct replica *r);
 void replica_step(struct replica *r); /* one random piece of its work */
 void replica_settle(struct replica *r); /* all of its work, in order */
 void replica_starve(struct replica *r, bool reading); /* a turn in which no proof arrives; reading: sources answer */
+void replica_abandon(struct replica *r); /* a turn in which the stream is read to its end and proved */
 void replica_channel(struct replica *r, bool up);
 void replica_change_topic(struct replica *r);
 void replica_invalidate(struct replica *r, int slot);

@@ -40,7 +40,9 @@ static void look_up(struct world *w, struct flying_fetch *fly, int slot)
 
 static void break_it(struct world *w, struct flying_fetch *fly)
 {
-    if (w->quiet || w->honest)
+    if (w->dead)
+        fly->result = BGW_FETCH_UNAVAILABLE;
+    if (w->quiet || w->honest || w->dead)
         return;
     uint64_t dice = sim_rand(w, 100);
     if (dice < 12) {

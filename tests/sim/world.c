@@ -12,6 +12,7 @@
 
 #define EVENTS_MIN 500
 #define SETTLE_ROUNDS 6000
+#define STALE_MS 8000 /* sooner than the row's, so that it happens */
 #define BLIND_EACH 4 /* of so many clients one presents nothing */
 
 uint64_t sim_faults[FAULT_COUNT];
@@ -66,6 +67,11 @@ static void leap(struct world *w)
         sim_faults[FAULT_token_expired] += w->clients[c].connected && w->clients[c].expires_wall_ms <= w->now.wall_ms;
 }
 
+static bool listens(const struct world *w, const struct client *c, const struct replica *r)
+{
+    return c->connected && c->replica == r->index && !c->slow && !c->rated && c->expires_wall_ms > w->now.wall_ms;
+}
+
 /* No proof arrives for longer than a slot may be called fresh: everybody who listens must have been told (I9). */
 static void starve(struct world *w)
 {
@@ -84,7 +90,7 @@ static void starve(struct world *w)
     w->honest = false;
     for (int i = 0; i < CLIENTS; i++) {
         struct client *c = &w->clients[i];
-        if (!c->connected || c->replica != r->index || c->slow || c->rated || c->expires_wall_ms <= w->now.wall_ms)
+        if (!listens(w, c, r))
             continue;
         for (int s = 0; s < SLOTS; s++) {
             bool told = c->held[s].state_known && c->held[s].state != BGW_STATE_FRESH;
@@ -97,6 +103,65 @@ static void starve(struct world *w)
             if (c->held[s].sent_has && c->held[s].has && wanted && (c->grants & (1u << (s / PARTS))) && !told)
                 sim_fail(w, "I9: client %d slot %d is shown as fresh 5 s after the last proof", i, s);
             sim_checks[CHECKED_I9_labelled] += told;
+        }
+    }
+}
+
+static void abandoned_turns(struct replica *r, int64_t ms)
+{
+    struct world *w = r->world;
+    for (; ms > 0; ms -= 100) {
+        pass(w, 100);
+        replica_abandon(r);
+        for (int c = 0; c < CLIENTS; c++)
+            if (w->clients[c].connected && w->clients[c].replica == r->index && !w->clients[c].slow)
+                client_read(&w->clients[c], 100000);
+    }
+}
+
+/* Something that a source alone has told it. */
+static void read_silent(struct replica *r)
+{
+    struct world *w = r->world;
+    w->honest = true;
+    for (int s = (int)sim_rand(w, 4); s < SLOTS; s += 1 + (int)sim_rand(w, 6)) {
+        ledger_silent(w, s);
+        for (int i = 0; i < REPLICAS; i++)
+            replica_invalidate(&w->replicas[i], s);
+    }
+    abandoned_turns(r, 1000);
+    w->honest = false;
+}
+
+/* The stream is proved all the time, but it has never named some of what is shown, and whoever else could vouch for that is away:
+ * its sources do not answer, and invalidations are not heard, or were not for a while. It is stale in the end, and everybody who
+ * listens has been told (I9). */
+static void abandon(struct world *w)
+{
+    struct replica *r = &w->replicas[sim_rand(w, REPLICAS)];
+    bool deaf = sim_chance(w, 50);
+    if (!w->source)
+        return;
+    read_silent(r);
+    deaf ? sim_faults[FAULT_sources_dead_and_deaf]++ : sim_faults[FAULT_sources_dead_and_suspect]++;
+    if (!r->deaf)
+        replica_channel(r, false);
+    if (!deaf)
+        replica_channel(r, true);
+    w->dead = true;
+    abandoned_turns(r, w->feed.stale_ms + 2000);
+    w->dead = false;
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *c = &w->clients[i];
+        for (int s = 0; s < SLOTS && listens(w, c, r); s++) {
+            const struct held *h = &c->held[s];
+            bool wanted = (c->want_whole[s / PARTS] || c->want_part[s]) && (c->grants & (1u << (s / PARTS)));
+            if (!h->sent_has || !h->has || !wanted || r->by_record[h->minor - FIRST_MINOR])
+                continue;
+            if (!h->state_known || h->state < BGW_STATE_STALE)
+                sim_fail(w, "I9: client %d slot %d is shown as %d, and nobody has vouched for it for %lld ms", i, s,
+                         h->state_known ? h->state : BGW_STATE_FRESH, (long long)w->feed.stale_ms + 2000);
+            sim_checks[CHECKED_I9_nobody_vouches]++;
         }
     }
 }
@@ -140,7 +205,7 @@ static void invalidate(struct world *w)
 
 static void one_event(struct world *w)
 {
-    uint64_t dice = sim_rand(w, 1150);
+    uint64_t dice = sim_rand(w, 1154);
     if (dice < 180)
         ledger_commit(w, (int)sim_rand(w, SLOTS), sim_chance(w, 6));
     else if (dice < 330)
@@ -173,8 +238,10 @@ static void one_event(struct world *w)
         source_fault(w);
     else if (dice < 1140)
         silent(w);
-    else
+    else if (dice < 1150)
         channel(w);
+    else
+        abandon(w);
     pass(w, (int64_t)sim_rand(w, 8));
     w->events++;
 }
@@ -243,6 +310,7 @@ static void world_init(struct world *w, uint64_t seed, bool verbose)
                         .now = {.mono_ms = 1000000, .wall_ms = 1793000000000}};
     bgw_hash_init_fixed(seed, ~seed);
     bgw_feed_balance_init(&w->feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
+    w->feed.stale_ms = STALE_MS;
     ledger_init(w);
     readers_start(w);
     for (int r = 0; r < REPLICAS; r++)

@@ -271,6 +271,38 @@ static inline void rig_invalidate(struct rig *r, const char *key, int64_t v)
     bgw_hub_on_invalidate(r->hub, 0, &name, true, v >= 0, v >= 0 ? (uint64_t)v : 0, r->now);
 }
 
+/* ---- sources ---- */
+
+/* As rig_start, with sources to ask. */
+static inline void rig_start_sources(struct rig *r)
+{
+    rig_start(r, 1);
+    bgw_hub_set_sources(r->hub, true);
+}
+
+static inline void rig_answer_from(struct rig *r, enum bgw_source source, int64_t minor, int64_t v)
+{
+    struct bgw_fetched f = {.id = rig_last_fetch(r)->id, .result = BGW_FETCH_VALUE, .source = (uint8_t)source, .has_v = v >= 0,
+                            .v = v >= 0 ? (uint64_t)v : 0, .started_wall_ms = r->now.wall_ms, .value = rig_value(r, minor)};
+    bgw_hub_on_fetched(r->hub, &f, r->now);
+}
+
+static inline void rig_ask_source(struct rig *r, uint8_t shard, const char *key, uint64_t ticket)
+{
+    struct bgw_hub_command c = {.kind = BGW_HUB_ASK, .shard = shard, .group = 100u + shard, .ticket = ticket,
+                                .name = rig_name("tnt_demo", key, "")};
+    bgw_hub_on_command(r->hub, &c, r->now);
+}
+
+/* Time passes, the stream stays proved. */
+static inline void rig_pass_proved(struct rig *r, int64_t ms)
+{
+    for (int64_t i = 0; i < ms; i += 10) {
+        rig_pass(r, 10);
+        rig_prove(r);
+    }
+}
+
 /* ---- what comes out ---- */
 
 /* Everything that the shard was told since the last take. */

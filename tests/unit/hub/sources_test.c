@@ -5,42 +5,13 @@
  */
 #include "hub/rig.h"
 
-static void start(struct rig *r)
-{
-    rig_start(r, 1);
-    bgw_hub_set_sources(r->hub, true);
-}
-
-static void answer_from(struct rig *r, enum bgw_source source, int64_t minor, int64_t v)
-{
-    struct bgw_fetched f = {.id = rig_last_fetch(r)->id, .result = BGW_FETCH_VALUE, .source = (uint8_t)source, .has_v = v >= 0,
-                            .v = v >= 0 ? (uint64_t)v : 0, .started_wall_ms = r->now.wall_ms, .value = rig_value(r, minor)};
-    bgw_hub_on_fetched(r->hub, &f, r->now);
-}
-
-static void ask_hub(struct rig *r, uint8_t shard, const char *key, uint64_t ticket)
-{
-    struct bgw_hub_command c = {.kind = BGW_HUB_ASK, .shard = shard, .group = 100u + shard, .ticket = ticket,
-                                .name = rig_name("tnt_demo", key, "")};
-    bgw_hub_on_command(r->hub, &c, r->now);
-}
-
-/* Time passes, the stream stays proved. */
-static void pass_proved(struct rig *r, int64_t ms)
-{
-    for (int64_t i = 0; i < ms; i += 10) {
-        rig_pass(r, 10);
-        rig_prove(r);
-    }
-}
-
 TEST(a_value_says_where_it_is_from_and_a_record_makes_it_the_streams)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_watch(&r, 0, "A");
     CHECK(!rig_last_fetch(&r)->known);
-    answer_from(&r, BGW_SOURCE_CACHE, 5, 3);
+    rig_answer_from(&r, BGW_SOURCE_CACHE, 5, 3);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(e->source, BGW_SOURCE_CACHE);
     CHECK(e->fetched && !e->joined);
@@ -54,11 +25,11 @@ TEST(a_value_says_where_it_is_from_and_a_record_makes_it_the_streams)
 TEST(a_record_of_the_version_that_was_fetched_vouches_for_it)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_watch(&r, 0, "A");
-    answer_from(&r, BGW_SOURCE_DATABASE, 5, 3);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 5, 3);
     rig_put(&r, 0, 0, "A", 5, 3);
-    pass_proved(&r, 4000);
+    rig_pass_proved(&r, 4000);
     rig_take(&r, 0);
     bgw_hub_on_channel(r.hub, false, r.now);
     CHECK_EQ_I64(rig_take(&r, 0), 0); /* the stream does: nobody needs to be told */
@@ -68,11 +39,11 @@ TEST(a_record_of_the_version_that_was_fetched_vouches_for_it)
 TEST(who_joins_a_fetch_is_told_so)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_watch(&r, 0, "A");
     rig_watch(&r, 1, "A");
     CHECK_EQ_I64(r.fetch_count, 1);
-    answer_from(&r, BGW_SOURCE_DATABASE, 5, 3);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 5, 3);
     CHECK(rig_told(&r, 0)->fetched && !rig_told(&r, 0)->joined);
     const struct bgw_relay_entry *e = rig_told(&r, 1);
     CHECK(e->fetched && e->joined);
@@ -82,7 +53,7 @@ TEST(who_joins_a_fetch_is_told_so)
 TEST(shed_is_told_at_once_and_asked_again_with_backoff)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_watch(&r, 0, "A");
     rig_answer(&r, BGW_FETCH_SHED);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
@@ -93,7 +64,7 @@ TEST(shed_is_told_at_once_and_asked_again_with_backoff)
     CHECK_EQ_I64(r.fetch_count, 1);
     rig_pass(&r, 101);
     CHECK_EQ_I64(r.fetch_count, 2);
-    answer_from(&r, BGW_SOURCE_DATABASE, 5, -1);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 5, -1);
     e = rig_told(&r, 0);
     CHECK_EQ_I64(rig_minor(&r, e), 5);
     CHECK_EQ_I64(e->failed, BGW_REASON_NONE);
@@ -103,9 +74,9 @@ TEST(shed_is_told_at_once_and_asked_again_with_backoff)
 TEST(deaf_means_delayed_for_what_came_from_a_source_and_not_for_the_streams)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_watch(&r, 0, "A");
-    answer_from(&r, BGW_SOURCE_CACHE, 5, -1);
+    rig_answer_from(&r, BGW_SOURCE_CACHE, 5, -1);
     rig_put(&r, 0, 0, "B", 7, 1);
     rig_watch(&r, 1, "B");
     rig_take(&r, 0);
@@ -113,7 +84,7 @@ TEST(deaf_means_delayed_for_what_came_from_a_source_and_not_for_the_streams)
     bgw_hub_on_channel(r.hub, false, r.now);
     CHECK_EQ_I64(rig_take(&r, 0), 0); /* it was read just now */
     r.fetch_refused = true;           /* and cannot be read again */
-    pass_proved(&r, 3100);
+    rig_pass_proved(&r, 3100);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(e->state, BGW_STATE_DELAYED);
     CHECK_EQ_I64(e->reason, BGW_REASON_SOURCE_LAGGING);
@@ -125,20 +96,20 @@ TEST(after_deafness_all_that_is_watched_is_read_again_once_at_its_pace)
 {
     struct rig r;
     char key[16];
-    start(&r);
+    rig_start_sources(&r);
     for (int i = 0; i < 20; i++) {
         snprintf(key, sizeof(key), "K%d", i);
         rig_put(&r, 0, i, key, 7, 1);
         rig_watch(&r, 0, key);
     }
     bgw_hub_on_channel(r.hub, false, r.now);
-    pass_proved(&r, 50);
+    rig_pass_proved(&r, 50);
     size_t before = r.fetch_count;
     bgw_hub_on_channel(r.hub, true, r.now);
     CHECK_EQ_I64(r.fetch_count, before); /* no stampede */
-    pass_proved(&r, 200);
+    rig_pass_proved(&r, 200);
     CHECK(r.fetch_count - before >= 8 && r.fetch_count - before <= 16); /* 50 a second, and the sweep's two */
-    pass_proved(&r, 800);
+    rig_pass_proved(&r, 800);
     CHECK_EQ_I64(r.fetch_count, 20); /* each once: none was answered, none is asked twice */
     rig_end(&r);
 }
@@ -146,15 +117,15 @@ TEST(after_deafness_all_that_is_watched_is_read_again_once_at_its_pace)
 TEST(what_was_fetched_is_suspect_until_it_was_read_again_and_the_same_is_no_news)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_watch(&r, 0, "A");
-    answer_from(&r, BGW_SOURCE_CACHE, 5, -1);
+    rig_answer_from(&r, BGW_SOURCE_CACHE, 5, -1);
     rig_take(&r, 0);
     bgw_hub_on_channel(r.hub, true, r.now); /* invalidations were lost, as it may be without a down */
     CHECK_EQ_I64(rig_told(&r, 0)->state, BGW_STATE_DELAYED);
-    pass_proved(&r, 30);
+    rig_pass_proved(&r, 30);
     CHECK_EQ_I64(r.fetch_count, 2);
-    answer_from(&r, BGW_SOURCE_DATABASE, 5, -1);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 5, -1);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(e->state, BGW_STATE_FRESH);
     CHECK_EQ_I64(e->version.read, RIG_WALL); /* the version that it had */
@@ -164,28 +135,28 @@ TEST(what_was_fetched_is_suspect_until_it_was_read_again_and_the_same_is_no_news
 TEST(what_was_not_watched_while_it_was_deaf_is_looked_at_when_it_is)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_put(&r, 0, 1, "B", 7, 1);
     rig_watch(&r, 1, "B");
-    pass_proved(&r, 10);
+    rig_pass_proved(&r, 10);
     CHECK_EQ_I64(r.fetch_count, 1); /* the sweep, whose next step is 100 ms away */
     bgw_hub_on_channel(r.hub, true, r.now); /* for the first time: nothing was missed */
     rig_watch(&r, 0, "A");
-    pass_proved(&r, 20);
+    rig_pass_proved(&r, 20);
     CHECK_EQ_I64(r.fetch_count, 1);
     rig_unwatch(&r, 0, "A");
     bgw_hub_on_channel(r.hub, false, r.now);
     bgw_hub_on_channel(r.hub, true, r.now);
     rig_watch(&r, 0, "A");
     CHECK_EQ_I64(r.fetch_count, 1); /* in its turn */
-    pass_proved(&r, 30);
+    rig_pass_proved(&r, 30);
     CHECK_EQ_I64(r.fetch_count, 2);
     CHECK(rig_last_fetch(&r)->known);
-    answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
     rig_unwatch(&r, 0, "A");
     rig_watch(&r, 0, "A");
-    pass_proved(&r, 20);
+    rig_pass_proved(&r, 20);
     CHECK_EQ_I64(r.fetch_count, 2);
     rig_end(&r);
 }
@@ -193,22 +164,24 @@ TEST(what_was_not_watched_while_it_was_deaf_is_looked_at_when_it_is)
 TEST(the_sweep_counts_what_is_the_same_and_looks_twice_before_it_repairs)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_watch(&r, 0, "A");
-    pass_proved(&r, 120);
+    rig_pass_proved(&r, 120);
     CHECK_EQ_I64(r.fetch_count, 1);
-    answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
     CHECK_EQ_I64(rig_counted(&r, BGW_M_SWEEP_SAME), 1);
-    pass_proved(&r, 120);
+    rig_pass_proved(&r, 800);
+    CHECK_EQ_I64(r.fetch_count, 1); /* the same slot is not asked for more than once a second, however few are watched */
+    rig_pass_proved(&r, 220);
     CHECK_EQ_I64(r.fetch_count, 2);
     rig_take(&r, 0);
-    answer_from(&r, BGW_SOURCE_DATABASE, 9, 2);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 9, 2);
     CHECK_EQ_I64(rig_take(&r, 0), 0); /* its record is on its way, mostly */
     CHECK_EQ_I64(rig_counted(&r, BGW_M_SWEEP_DIVERGED), 0);
-    pass_proved(&r, 1020);
+    rig_pass_proved(&r, 1020);
     CHECK_EQ_I64(r.fetch_count, 3);
-    answer_from(&r, BGW_SOURCE_DATABASE, 9, 2);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 9, 2);
     CHECK_EQ_I64(rig_minor(&r, rig_told(&r, 0)), 9);
     CHECK_EQ_I64(rig_counted(&r, BGW_M_SWEEP_DIVERGED), 1);
     rig_end(&r);
@@ -217,12 +190,12 @@ TEST(the_sweep_counts_what_is_the_same_and_looks_twice_before_it_repairs)
 TEST(one_version_with_two_values_is_a_divergence_and_the_streams_stays)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_watch(&r, 0, "A");
-    pass_proved(&r, 120);
+    rig_pass_proved(&r, 120);
     rig_take(&r, 0);
-    answer_from(&r, BGW_SOURCE_DATABASE, 8, 1);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 8, 1);
     CHECK_EQ_I64(rig_counted(&r, BGW_M_SWEEP_DIVERGED), 1);
     CHECK_EQ_I64(rig_take(&r, 0), 0);
     rig_end(&r);
@@ -231,7 +204,7 @@ TEST(one_version_with_two_values_is_a_divergence_and_the_streams_stays)
 TEST(a_read_proves_for_as_long_as_a_proof_of_the_stream_does)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_watch(&r, 0, "A");
     for (int i = 0; i < 500 && r.fetch_count == 0; i++)
@@ -241,11 +214,11 @@ TEST(a_read_proves_for_as_long_as_a_proof_of_the_stream_does)
         rig_pass(&r, 10);
     CHECK_EQ_I64(rig_told(&r, 0)->state, BGW_STATE_DELAYED);
     CHECK(r.fetch_count >= 2);
-    answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
     /* the fetch that was answered had begun a while ago: what it proves is from then */
     for (int i = 0; i < 20; i++) {
         rig_pass(&r, 100);
-        answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
+        rig_answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
     }
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(e->state, BGW_STATE_FRESH);
@@ -259,14 +232,14 @@ TEST(a_read_proves_for_as_long_as_a_proof_of_the_stream_does)
 TEST(an_ask_is_answered_when_the_fetch_is_over_whatever_came)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_watch(&r, 0, "A");
     rig_watch(&r, 1, "A");
     rig_take(&r, 0);
     rig_take(&r, 1);
-    ask_hub(&r, 0, "A", 5);
-    ask_hub(&r, 1, "A", 9);
+    rig_ask_source(&r, 0, "A", 5);
+    rig_ask_source(&r, 1, "A", 9);
     CHECK_EQ_I64(r.fetch_count, 1);
     CHECK_EQ_I64(rig_take(&r, 0), 0);
     rig_answer(&r, BGW_FETCH_UNAVAILABLE);
@@ -274,25 +247,30 @@ TEST(an_ask_is_answered_when_the_fetch_is_over_whatever_came)
     CHECK_EQ_I64(e->asked, 5);
     CHECK_EQ_I64(e->failed, BGW_REASON_SOURCE_UNAVAILABLE);
     CHECK_EQ_I64(rig_minor(&r, e), 7);
-    CHECK(e->fetched && !e->joined);
+    CHECK(!e->fetched); /* what is told is what was known */
+    CHECK_EQ_I64(rig_told(&r, 1)->asked, 9);
+    rig_ask_source(&r, 0, "A", 6);
+    rig_ask_source(&r, 1, "A", 10);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 7, 1);
+    e = rig_told(&r, 0);
+    CHECK(e->asked == 6 && e->fetched && !e->joined);
     e = rig_told(&r, 1);
-    CHECK_EQ_I64(e->asked, 9);
-    CHECK(e->joined);
+    CHECK(e->asked == 10 && e->fetched && e->joined);
     rig_end(&r);
 }
 
 TEST(an_ask_that_cannot_be_put_is_answered_at_once)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_watch(&r, 0, "A");
     r.fetch_refused = true;
-    ask_hub(&r, 0, "A", 5);
+    rig_ask_source(&r, 0, "A", 5);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(e->asked, 5);
     CHECK_EQ_I64(e->failed, BGW_REASON_SOURCE_UNAVAILABLE);
-    ask_hub(&r, 0, "Z", 6); /* nobody watches it: there was no room */
+    rig_ask_source(&r, 0, "Z", 6); /* nobody watches it: there was no room */
     CHECK_EQ_I64(rig_told(&r, 0)->asked, 6);
     rig_end(&r);
 }
@@ -310,7 +288,7 @@ TEST(without_sources_nothing_of_this_happens)
         rig_pass(&r, 10);
     CHECK_EQ_I64(r.fetch_count, 0);
     rig_prove(&r);
-    ask_hub(&r, 0, "A", 5);
+    rig_ask_source(&r, 0, "A", 5);
     CHECK_EQ_I64(r.fetch_count, 0);
     const struct bgw_relay_entry *e = rig_told(&r, 0);
     CHECK_EQ_I64(e->asked, 5);
@@ -322,18 +300,18 @@ TEST(without_sources_nothing_of_this_happens)
 TEST(eras_come_round_and_nothing_is_taken_for_new_then)
 {
     struct rig r;
-    start(&r);
+    rig_start_sources(&r);
     rig_put(&r, 0, 0, "A", 7, 1);
     rig_put(&r, 0, 1, "B", 7, 1);
     rig_watch(&r, 1, "B");
-    pass_proved(&r, 10);
+    rig_pass_proved(&r, 10);
     rig_answer(&r, BGW_FETCH_UNAVAILABLE);
     for (int i = 0; i < 17; i++)
         bgw_hub_on_channel(r.hub, true, r.now);
     rig_unwatch(&r, 1, "B");
     size_t before = r.fetch_count;
     rig_watch(&r, 0, "A");
-    pass_proved(&r, 20);
+    rig_pass_proved(&r, 20);
     CHECK_EQ_I64(r.fetch_count, before + 1);
     rig_end(&r);
 }
