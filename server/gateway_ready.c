@@ -63,8 +63,11 @@ enum bgw_status bgw_ready_prepare(const char *path, struct bgw_buf *error)
 
 static void append_ready(struct bgw_buf *out, const struct bgw_ready_facts *facts)
 {
-    bgw_buf_append_str(out, "{\"event\":\"ready\",\"listen\":");
-    bgw_buf_append_json(out, bgw_slice_str(facts->listen));
+    bgw_buf_append_str(out, "{\"event\":\"ready\"");
+    if (facts->listen) {
+        bgw_buf_append_str(out, ",\"listen\":");
+        bgw_buf_append_json(out, bgw_slice_str(facts->listen));
+    }
     bgw_buf_append_str(out, ",\"admin\":");
     bgw_buf_append_json(out, bgw_slice_str(facts->admin));
     bgw_buf_append_str(out, ",\"kafka\":");
@@ -130,10 +133,19 @@ static void show_box(const struct bgw_ready_facts *facts)
             facts->demo_token);
 }
 
+static void log_ready(const struct bgw_ready_facts *facts)
+{
+    if (facts->listen)
+        BGW_LOG(BGW_LOG_INFO, "ready", {"listen", LS(facts->listen)}, {"admin", LS(facts->admin)}, {"kafka", LS(facts->kafka)},
+                {"pid", LI(getpid())}, {"version", LS(bgw_version())});
+    else
+        BGW_LOG(BGW_LOG_INFO, "ready", {"admin", LS(facts->admin)}, {"kafka", LS(facts->kafka)}, {"pid", LI(getpid())},
+                {"version", LS(bgw_version())});
+}
+
 enum bgw_status bgw_ready_announce(const char *path, const struct bgw_ready_facts *facts)
 {
-    BGW_LOG(BGW_LOG_INFO, "ready", {"listen", LS(facts->listen)}, {"admin", LS(facts->admin)},
-            {"kafka", LS(facts->kafka)}, {"pid", LI(getpid())}, {"version", LS(bgw_version())});
+    log_ready(facts);
     struct bgw_buf object;
     bgw_buf_init(&object, 8192);
     append_ready(&object, facts);

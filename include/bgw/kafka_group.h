@@ -32,6 +32,8 @@ struct bgw_kafka_group_config { /* copied, but for `config` */
     /* Not ours any more: nothing of it may be reported done from here on, unless `orderly`: then until this call returns. */
     void (*taken)(void *arg, int32_t partition, bool orderly);
     void (*record)(void *arg, const struct bgw_kafka_log_record *r); /* in order, each partition for itself */
+    /* The log has nothing more before `next` just now: also after markers of transactions, which are no records. NULL: nobody cares. */
+    void (*end)(void *arg, int32_t partition, int64_t next);
 };
 BGW_MUST_CHECK enum bgw_status bgw_kafka_group_create(struct bgw_kafka_group **out, struct bgw_loop *loop,
                                                       const struct bgw_kafka_group_config *c, struct bgw_buf *error);

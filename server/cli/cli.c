@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-    &cli_serve, &cli_sub, &cli_pub, &cli_token, &cli_config, &cli_doctor, &cli_version_command,
+    &cli_serve, &cli_project, &cli_sub, &cli_pub, &cli_token, &cli_config, &cli_doctor, &cli_version_command,
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 

@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-extern const struct cli_command cli_serve, cli_sub, cli_pub, cli_token, cli_config, cli_doctor, cli_version_command;
+extern const struct cli_command cli_serve, cli_project, cli_sub, cli_pub, cli_token, cli_config, cli_doctor, cli_version_command;
 
 /* Loads the configuration for a tool (environment and file, no flags); tells the mistake. An enum bgw_exit. */
 int cli_load_config(const struct cli_command *command, int argc, char **argv, char *const *env,

@@ -41,7 +41,8 @@ HEADERS = {
     "revocations": "access",
     "url_watch": "read",
     "kafka_group": "ingest",
-    **dict.fromkeys(("audit", "health", "notify"), "ops"),
+    "process": "gateway",
+    **dict.fromkeys(("audit", "health", "notify", "ops_view"), "ops"),
     **dict.fromkeys(("attachments", "http", "quota", "transport", "worker", "ws_codec"), "wire"),
 }
 
