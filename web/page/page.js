@@ -4,6 +4,7 @@
 // not known is a dash, never zero.
 
 import { Link } from './link.js';
+import { Parts } from './parts.js';
 
 const ACCOUNTS_MAX = 100;
 const DECIMALS_USUAL = 2;
@@ -131,6 +132,17 @@ function drawLink(name, detail) {
   return undefined;
 }
 
+// One line a part that is away, for the eye at once; for the ear apart, so that it is not talked over.
+const parts = new Parts({
+  onParts(sentences) {
+    at('parts').hidden = sentences.length === 0;
+    at('parts').replaceChildren(...sentences.map((text) => make('li', '', text)));
+  },
+  onAnnounce(text) {
+    at('parts-said').textContent = text;
+  },
+});
+
 function watch(keys, getToken) {
   link?.stop();
   rows.clear();
@@ -173,6 +185,7 @@ at('again').addEventListener('click', () => signIn());
 window.addEventListener('online', () => link?.hurry());
 
 const first = await demo().catch(() => null);
+parts.start(first !== null);
 if (first) {
   at('banner').hidden = false;
   let { token } = first;

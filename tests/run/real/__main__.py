@@ -59,24 +59,23 @@ class Demo:
         redis = self.add(parts.RedisPart(self.port("redis")))
         say("Kafka …")
         kafka = self.add(parts.KafkaPart(self.port("kafka")))
-        say("the ledger, the projector and two replicas …")
+        say("the ledger …")
         shutil.copytree(PAGE, self.web)
-        self.start(self.add(parts.Ledger(self.folder, postgres, kafka)))
+        self.add(parts.Ledger(self.folder, postgres, kafka)).start()
+        self.wait_ready()  # whoever reads the list of accounts finds all of them
+        say("the projector and two replicas …")
         bgw = parts.find_bgw()
         stream = {"KAFKA_BOOTSTRAP": kafka.address, "REDIS": redis.server.url}
         if "projector" not in self.args.without:
-            self.start(self.add(parts.Projector(self.folder, bgw, self.port("projector"), stream)))
+            self.add(parts.Projector(self.folder, bgw, self.port("projector"), stream)).start()
         settings = stream | {"BGW_ORIGIN_PG": postgres.server.uri, "BGW_JWT_SECRET": secrets.token_hex(32),
                              "BGW_WEB_ROOT": self.web}
         for number in (1, 2):
-            self.start(self.add(parts.Replica(self.folder, bgw, number, self.port(f"replica-{number}"), **settings)))
+            self.add(parts.Replica(self.folder, bgw, number, self.port(f"replica-{number}"), **settings)).start()
         self.tell_page()
         self.wait_ready()
         self.take_token()
         return listener
-
-    def start(self, part):
-        part.start()
 
     def wait_ready(self):
         deadline = time.monotonic() + READY_S
@@ -117,7 +116,8 @@ class Demo:
         now = {name: part.state for name, part in self.parts.items()}
         for name, state in now.items():
             if self.told.get(name, state) != state:
-                say(f"{name} is {state}" + (f": ./dev part {name} start" if state == processes.STOPPED else ""))
+                how = f" ({processes.ended_how(self.parts[name].proc)}): ./dev part {name} start" if state == processes.STOPPED else ""
+                say(f"{name} is {state}{how}")
         if now != self.told:
             self.told = now
             self.tell_page()
@@ -139,7 +139,8 @@ class Demo:
 
     def obey(self, connection, name, action):
         if name == "status":
-            return self.answer(connection, True, "\n".join(map(self.line, self.parts.values())))
+            lines = "\n".join(map(self.line, self.parts.values()))
+            return self.answer(connection, True, lines, parts={p.name: self.told_of(p) for p in self.parts.values()})
         part = self.parts.get(name)
         if part is None:
             return self.answer(connection, False, f"no part \"{name}\"; there are: {' '.join(self.parts)}")
@@ -147,7 +148,7 @@ class Demo:
             try:
                 getattr(part, action)()
             except (AssertionError, OSError) as why:
-                return self.answer(connection, False, f"{name}: {why}", part)
+                return self.answer(connection, False, f"{name}: {why}", **self.told_of(part))
         self.waiting.append((time.monotonic() + ANSWER_S, connection, part))
         return None
 
@@ -157,13 +158,17 @@ class Demo:
             if part.state == parts.STARTING and time.monotonic() < until:
                 left.append((until, connection, part))
             else:
-                self.answer(connection, True, self.line(part), part)
+                self.answer(connection, True, self.line(part), **self.told_of(part))
         self.waiting = left
 
-    def answer(self, connection, ok, text, part=None):
-        body = {"ok": ok, "text": text} | ({"log": str(part.log), "state": part.state} if part else {})
+    @staticmethod
+    def answer(connection, ok, text, **more):
         with connection, contextlib.suppress(OSError):
-            connection.sendall(json.dumps(body).encode())
+            connection.sendall(json.dumps({"ok": ok, "text": text, **more}).encode())
+
+    @staticmethod
+    def told_of(part):
+        return {"state": part.state, "address": part.address, "pid": part.proc.pid, "log": str(part.log)}
 
     @staticmethod
     def line(part):

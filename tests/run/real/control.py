@@ -14,7 +14,7 @@ import sys
 
 ACTIONS = ("stop", "start", "pause", "resume", "log", "status")
 STATE_FILE = "demo.json"
-ANSWER_S = 40
+ANSWER_S = 70  # longer than Kafka may take to start
 LINES = 40
 
 

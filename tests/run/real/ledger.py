@@ -32,6 +32,7 @@ OUTBOX_MAX = 50000  # then no more money moves until Kafka takes some
 IN_FLIGHT_MAX = 1000
 RETRY_S = 0.5
 COUNT_S = 10
+END_S = 2
 
 
 class Lost(Exception):
@@ -181,12 +182,14 @@ class Ledger:
     def __init__(self, args):
         self.args = args
         self.outbox = Outbox(args.kafka)
-        self.transfers = self.waiting = self.count_at = 0
+        self.transfers = self.waiting = self.count_at = self.last = 0
+        self.ending = False
 
     def transfer(self, database, source, dest, currency, most):
         moved = database.ask(f"select transfer('{source}', '{dest}', '{currency}', {most})")[0][0]
         if moved:
             self.transfers += 1
+            self.last = int(moved)
 
     def session(self, database):
         """As long as PostgreSQL is there."""
@@ -195,12 +198,16 @@ class Ledger:
         for dest, currency, minor in openings(database):
             self.transfer(database, HOUSE, dest, currency, minor)
         pathlib.Path(self.args.ready_file).touch()
-        while True:
+        while not self.ending:
             if self.waiting < OUTBOX_MAX:
                 self.transfer(database, *choose())
             self.outbox.relay(database)
             self.count(database)
             self.outbox.wait(random.uniform(0.012, 0.048) if random.random() < 0.99 else random.uniform(0.2, 0.6))
+
+        while self.outbox.sent < self.last or self.outbox.acked < self.outbox.sent:
+            self.outbox.relay(database)
+            self.outbox.wait(0.01)
 
     def count(self, database):
         if time.monotonic() < self.count_at:
@@ -210,7 +217,7 @@ class Ledger:
         print(f"{self.transfers} transfers, {self.waiting} entries wait for Kafka", flush=True)
 
     def run(self):
-        while True:
+        while not self.ending:
             database = Database(self.args.postgres)
             try:
                 self.session(database)
@@ -218,7 +225,12 @@ class Ledger:
                 print(f"PostgreSQL: {why}", flush=True)
             finally:
                 database.close()
-            self.outbox.wait(RETRY_S)
+            self.outbox.wait(0 if self.ending else RETRY_S)
+
+    def end(self, *_unused):
+        """What was written is published first, where both servers are there; else soon enough."""
+        self.ending = True
+        signal.setitimer(signal.ITIMER_REAL, END_S)
 
 
 def main():
@@ -226,9 +238,11 @@ def main():
     parser.add_argument("--postgres", required=True)
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--ready-file", required=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with contextlib.suppress(KeyboardInterrupt):
-        Ledger(parser.parse_args()).run()
+    ledger = Ledger(parser.parse_args())
+    signal.signal(signal.SIGTERM, ledger.end)
+    signal.signal(signal.SIGINT, ledger.end)
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(0))
+    ledger.run()
 
 
 main()

@@ -101,6 +101,7 @@ class Server(Part):
 
 class OurKafka(Kafka):
     spawn = staticmethod(processes.spawn)
+    java_options = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # soon there, and little work
 
 
 class OurRedis(Redis):
@@ -115,9 +116,11 @@ class OurPostgres(Postgres):
 
 class KafkaPart(Server):
     name, what = "kafka", "Apache Kafka"
+    # a broker that comes back is let in when the one that it was is given up
+    quick_return = ("broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=400")
 
     def __init__(self, port):
-        super().__init__(OurKafka(port_or_another(port)))
+        super().__init__(OurKafka(port_or_another(port), self.quick_return))
         self.server.create("balance-updates", PARTITIONS)
         self.server.create("ledger-events", 1)
         self.server.create("bgw-revocations", 1, **{"cleanup.policy": "compact"})

@@ -12,6 +12,7 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PRCTL = ctypes.CDLL(None).prctl
+SETTLE_S = 1
 RUNNING, PAUSED, STOPPED = "running", "paused", "stopped"
 
 
@@ -47,6 +48,10 @@ def state(proc):
     return STOPPED
 
 
+def ended_how(proc):
+    return f"signal {-proc.returncode}" if proc.returncode < 0 else f"exit status {proc.returncode}"
+
+
 def send(pids, number):
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -55,10 +60,19 @@ def send(pids, number):
 
 def pause(proc):
     send([proc.pid, *children(proc.pid)], signal.SIGSTOP)
+    settle(lambda: state(proc) != RUNNING)
 
 
 def resume(proc):
     send([proc.pid, *children(proc.pid)], signal.SIGCONT)
+    settle(lambda: state(proc) != PAUSED)
+
+
+def settle(condition):
+    """Many threads do not stop all at once."""
+    deadline = time.monotonic() + SETTLE_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def finish(procs, patience_s):
