@@ -48,6 +48,22 @@ void bgw_metric_add(enum bgw_metric id, int64_t n); /* own thread's slot; relaxe
 void bgw_metric_set(enum bgw_metric id, int64_t v); /* gauge: this thread's share */
 void bgw_metric_observe_us(enum bgw_metric id, int64_t us);
 int64_t bgw_metric_read(enum bgw_metric id); /* sum over threads; any thread */
+
+/* ---- typed reads, any thread: what is counted meanwhile is in them or in the next one ---- */
+#define BGW_HISTOGRAM_BUCKETS 145
+struct bgw_histogram { /* what was observed since the start, or between two reads */
+    int64_t sum_us, counts[BGW_HISTOGRAM_BUCKETS];
+};
+/* Each metric as bgw_metric_read says it; of a histogram the sum in microseconds. */
+void bgw_metrics_read_all(int64_t values[BGW_METRIC_COUNT]);
+void bgw_metric_read_histogram(enum bgw_metric id, struct bgw_histogram *out);
+void bgw_histogram_subtract(struct bgw_histogram *from, const struct bgw_histogram *earlier);
+int64_t bgw_histogram_count(const struct bgw_histogram *h);
+/* So many thousandths of what was observed took no longer; the upper bound of a bucket, so at most 25 % above the truth (and what is
+ * above 38 hours is 38 hours). 1000: the longest. -1: nothing was observed. */
+int64_t bgw_histogram_quantile_us(const struct bgw_histogram *h, int permille);
+const char *bgw_metric_help(enum bgw_metric id);
+
 void bgw_metrics_write(struct bgw_buf *out); /* Prometheus text: the table, then the hooks' */
 /* Text appended by a hook: series that are not known beforehand, such as the lag of each partition.
  * At most 8 hooks, added before threads. */

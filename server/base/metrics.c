@@ -22,6 +22,7 @@
 #define SUBS (1U << SUB_BITS)
 #define OCTAVES 36
 #define BUCKETS (OCTAVES * SUBS)
+_Static_assert(BGW_HISTOGRAM_BUCKETS == BUCKETS + 1, "one more for what lasted longer");
 
 enum metric_kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM };
 
@@ -177,6 +178,60 @@ int64_t bgw_metric_read(enum bgw_metric id)
     for (unsigned i = 0; i <= BUCKETS; i++)
         count += read_bucket(rows[id].histogram, i);
     return count;
+}
+
+/* ---- typed reads ---- */
+
+void bgw_metrics_read_all(int64_t values[BGW_METRIC_COUNT])
+{
+    memset(values, 0, BGW_METRIC_COUNT * sizeof(*values));
+    for (int i = 0; i < blocks_in_use(); i++) {
+        for (int id = 0; id < (int)BGW_METRIC_COUNT; id++)
+            values[id] += atomic_load_explicit(&blocks[i].values[id], memory_order_relaxed);
+    }
+}
+
+void bgw_metric_read_histogram(enum bgw_metric id, struct bgw_histogram *out)
+{
+    BGW_ASSERT((unsigned)id < BGW_METRIC_COUNT && rows[id].kind == KIND_HISTOGRAM);
+    out->sum_us = read_value((int)id);
+    for (unsigned i = 0; i < BGW_HISTOGRAM_BUCKETS; i++)
+        out->counts[i] = read_bucket(rows[id].histogram, i);
+}
+
+void bgw_histogram_subtract(struct bgw_histogram *from, const struct bgw_histogram *earlier)
+{
+    from->sum_us -= earlier->sum_us;
+    for (unsigned i = 0; i < BGW_HISTOGRAM_BUCKETS; i++)
+        from->counts[i] -= earlier->counts[i];
+}
+
+int64_t bgw_histogram_count(const struct bgw_histogram *h)
+{
+    int64_t count = 0;
+    for (unsigned i = 0; i < BGW_HISTOGRAM_BUCKETS; i++)
+        count += h->counts[i];
+    return count;
+}
+
+int64_t bgw_histogram_quantile_us(const struct bgw_histogram *h, int permille)
+{
+    BGW_ASSERT(permille > 0 && permille <= 1000);
+    int64_t count = bgw_histogram_count(h), seen = 0;
+    /* the rank, rounded up, without a product that overflows */
+    int64_t rank = count / 1000 * permille + (count % 1000 * permille + 999) / 1000;
+    for (unsigned i = 0; count && i < BGW_HISTOGRAM_BUCKETS; i++) {
+        seen += h->counts[i];
+        if (seen >= rank)
+            return (int64_t)bucket_bound_us(i < BUCKETS ? i : BUCKETS - 1);
+    }
+    return -1;
+}
+
+const char *bgw_metric_help(enum bgw_metric id)
+{
+    BGW_ASSERT((unsigned)id < BGW_METRIC_COUNT);
+    return rows[id].help;
 }
 
 /* Microseconds as seconds, exactly: the decimal point moves, no float is asked. */

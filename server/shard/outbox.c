@@ -145,6 +145,7 @@ static bool write_out(struct writing *w)
         s->sending = NULL;
         if (sent == BGW_SENT_BUFFERED) {
             n->flags |= SESSION_BLOCKED;
+            bgw_metric_add(BGW_M_SESSIONS_BLOCKED, 1);
             bgw_list_remove(&n->of_flush);
             n->blocked_tick = tick_of(s, s->now.mono_ms);
             deadlines_by(n, s->now.mono_ms + s->config.limits.stall_ms);

@@ -219,6 +219,8 @@ void bgw_session_close(struct bgw_shard *s, struct bgw_session *n)
     bgw_wheel_cancel(&s->wheel, &n->timer);
     tenant_release(s, n->tenant);
     bgw_grants_release(n->grants);
+    if (n->flags & SESSION_BLOCKED)
+        bgw_metric_add(BGW_M_SESSIONS_BLOCKED, -1);
     bgw_pool_give(&s->sessions, n);
     bgw_metric_add(BGW_M_SESSIONS, -1);
     shard_publish(s);
@@ -232,6 +234,7 @@ void bgw_session_on_writable(struct bgw_shard *s, struct bgw_session *n, struct 
     if (!(n->flags & SESSION_BLOCKED))
         return;
     n->flags &= (uint16_t)~SESSION_BLOCKED;
+    bgw_metric_add(BGW_M_SESSIONS_BLOCKED, -1);
     session_mark(n); /* it may have nothing to say: a flush finds that out */
 }
 

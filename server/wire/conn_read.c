@@ -142,9 +142,18 @@ static void check_keys(struct conn_reading *reading, bool some)
 
 /* ---- the response ---- */
 
+static void count_source(const struct bgw_read_answer *answer)
+{
+    static const enum bgw_metric counters[] = {BGW_M_READ_FROM_STREAM, BGW_M_READ_FROM_L1, BGW_M_READ_FROM_CACHE,
+                                               BGW_M_READ_FROM_DATABASE};
+    bgw_metric_add(counters[read_reply_source(answer)], 1);
+}
+
 static void count_result(const struct read_result *r, bool not_modified)
 {
     enum bgw_metric counter = BGW_M_READS_REFUSED;
+    if (!r->why)
+        count_source(&r->answer);
     switch (r->why) {
     case BGW_REFUSAL_NONE:
         counter = not_modified ? BGW_M_READS_NOT_MODIFIED : r->answer.watched ? BGW_M_READS_HIT : BGW_M_READS_VALUE;

@@ -55,19 +55,16 @@ enum read_cache read_reply_cache(const struct read_request *q, const struct bgw_
     return a->joined ? READ_CACHE_COALESCED : READ_CACHE_MISS;
 }
 
-/* From the nearest to the farthest. What a source has said for an earlier read, and was held since, comes from this gateway. */
-enum origin { FROM_STREAM, FROM_L1, FROM_CACHE, FROM_DATABASE };
-
-static enum origin origin_of(const struct bgw_read_answer *a)
+enum read_source read_reply_source(const struct bgw_read_answer *a)
 {
     if (a->source == BGW_SOURCE_STREAM)
-        return FROM_STREAM;
+        return READ_FROM_STREAM;
     if (!brought(a))
-        return FROM_L1;
-    return a->source == BGW_SOURCE_CACHE ? FROM_CACHE : FROM_DATABASE;
+        return READ_FROM_L1;
+    return a->source == BGW_SOURCE_CACHE ? READ_FROM_CACHE : READ_FROM_DATABASE;
 }
 
-static const char *origin_text(enum origin o)
+static const char *source_text(enum read_source o)
 {
     static const char *const texts[] = {"stream", "l1", "cache", "database"};
     return texts[o];
@@ -151,7 +148,7 @@ static void append_balance(struct bgw_buf *out, const struct read_context *x, co
         bgw_buf_append_str(out, bgw_reason_text(a->reason));
     }
     bgw_buf_append_str(out, "\",\"source\":\"");
-    bgw_buf_append_str(out, origin_text(origin_of(a)));
+    bgw_buf_append_str(out, source_text(read_reply_source(a)));
     bgw_buf_append_byte(out, '"');
 }
 
@@ -170,12 +167,12 @@ static void append_version_lines(struct bgw_buf *lines, struct bgw_version v)
     append_version(lines, "X-Balance-Version: ", v, "\r\n");
 }
 
-static void append_origin_lines(struct bgw_buf *lines, enum origin from, enum read_cache how)
+static void append_origin_lines(struct bgw_buf *lines, enum read_source from, enum read_cache how)
 {
     static const char *const texts[] = {"HIT\r\n", "BYPASS\r\n", "COALESCED\r\n", "MISS\r\n",
                                         "STALE\r\nWarning: 110 - \"Response is Stale\"\r\n"};
     bgw_buf_append_str(lines, "X-Balance-Source: ");
-    bgw_buf_append_str(lines, origin_text(from));
+    bgw_buf_append_str(lines, source_text(from));
     bgw_buf_append_str(lines, "\r\nX-Cache-Status: ");
     bgw_buf_append_str(lines, texts[how]);
 }
@@ -185,7 +182,7 @@ static void append_value_lines(struct bgw_buf *lines, const struct read_context 
 {
     append_version_lines(lines, a->version);
     bgw_buf_append_str(lines, "Cache-Control: private, no-cache\r\nVary: Authorization\r\n");
-    append_origin_lines(lines, origin_of(a), read_reply_cache(x->request, a));
+    append_origin_lines(lines, read_reply_source(a), read_reply_cache(x->request, a));
     if (a->lag_ms < 0)
         return;
     bgw_buf_append_str(lines, "Age: ");
@@ -197,13 +194,13 @@ static void append_value_lines(struct bgw_buf *lines, const struct read_context 
 static void append_worst_lines(struct bgw_buf *lines, const struct read_context *x, const struct read_result *const *results,
                                size_t count)
 {
-    enum origin from = FROM_STREAM;
+    enum read_source from = READ_FROM_STREAM;
     enum read_cache how = READ_CACHE_HIT;
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         if (results[i]->why)
             continue;
-        enum origin o = origin_of(&results[i]->answer);
+        enum read_source o = read_reply_source(&results[i]->answer);
         enum read_cache h = read_reply_cache(x->request, &results[i]->answer);
         from = o > from ? o : from;
         how = h > how ? h : how;

@@ -37,6 +37,10 @@ enum read_cache {
     READ_CACHE_STALE,
 };
 enum read_cache read_reply_cache(const struct read_request *q, const struct bgw_read_answer *answer);
+/* Who said it, from the nearest to the farthest. What a source has said for an earlier read, and was held since, comes from this
+ * gateway. */
+enum read_source { READ_FROM_STREAM, READ_FROM_L1, READ_FROM_CACHE, READ_FROM_DATABASE };
+enum read_source read_reply_source(const struct bgw_read_answer *answer);
 /* What an answer comes to. */
 enum bgw_refusal read_reply_verdict(const struct bgw_read_answer *answer, const struct bgw_flags *flags);
 /* Each appends one whole response. `read_reply_one`: 200, or 304: then it is true. */
