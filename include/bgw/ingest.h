@@ -32,6 +32,17 @@ bool bgw_kafka_source_turn_end(struct bgw_kafka_source *s, struct bgw_now now);
 void bgw_kafka_source_destroy(struct bgw_kafka_source **s);
 /* Prometheus lines: lag per partition in records and seconds. Any thread. */
 void bgw_kafka_source_metrics(void *source, struct bgw_buf *out);
+/* The same as numbers. Any thread. */
+#define BGW_KAFKA_LAGS_MAX 256
+struct bgw_kafka_lags { /* fixed-size value */
+    size_t partitions, count;    /* of all; of `rows`: where not all have room, those that are behind come first */
+    int64_t records, longest_ms; /* over all partitions */
+    struct bgw_kafka_partition_lag {
+        int32_t partition;
+        int64_t records, ms;
+    } rows[BGW_KAFKA_LAGS_MAX];
+};
+void bgw_kafka_source_lags(struct bgw_kafka_source *s, struct bgw_kafka_lags *out);
 /* A sentence on why it is not ready, or NULL. Any thread. */
 const char *bgw_kafka_source_trouble(struct bgw_kafka_source *s);
 

@@ -162,3 +162,33 @@ void bgw_kafka_lag_write(struct bgw_kafka_lag *lag, int64_t wall_ms, struct bgw_
     }
     pthread_mutex_unlock(&lag->lock);
 }
+
+enum which { ALL, BEHIND, NOT_BEHIND };
+
+static void take_rows(const struct bgw_kafka_lag *lag, int64_t wall_ms, enum which which, struct bgw_kafka_lags *out)
+{
+    for (int32_t i = 0; i < lag->count && out->count < BGW_KAFKA_LAGS_MAX; i++) {
+        const struct partition *row = &lag->partitions[i];
+        int64_t records = behind_records(row);
+        if (which == ALL || (which == BEHIND) == (records > 0))
+            out->rows[out->count++] = (struct bgw_kafka_partition_lag){i, records, behind_ms(row, wall_ms)};
+    }
+}
+
+void bgw_kafka_lag_look(struct bgw_kafka_lag *lag, int64_t wall_ms, struct bgw_kafka_lags *out)
+{
+    out->count = 0;
+    out->records = out->longest_ms = 0;
+    pthread_mutex_lock(&lag->lock);
+    out->partitions = (size_t)lag->count;
+    for (int32_t i = 0; i < lag->count; i++) {
+        int64_t ms = behind_ms(&lag->partitions[i], wall_ms);
+        out->records += behind_records(&lag->partitions[i]);
+        out->longest_ms = ms > out->longest_ms ? ms : out->longest_ms;
+    }
+    bool fits = lag->count <= BGW_KAFKA_LAGS_MAX; /* then each stands at its place */
+    take_rows(lag, wall_ms, fits ? ALL : BEHIND, out);
+    if (!fits)
+        take_rows(lag, wall_ms, NOT_BEHIND, out);
+    pthread_mutex_unlock(&lag->lock);
+}

@@ -7,6 +7,7 @@
 #define BGW_INGEST_KAFKA_LAG_H
 
 #include "bgw/buf.h"
+#include "bgw/ingest.h"
 #include "bgw/status.h"
 
 #include <stdint.h>
@@ -33,5 +34,6 @@ void bgw_kafka_lag_ends(struct bgw_kafka_lag *lag, const int64_t *ends, int32_t 
                         int64_t asked_wall_ms);
 /* bgw_kafka_lag_records and bgw_kafka_lag_seconds. */
 void bgw_kafka_lag_write(struct bgw_kafka_lag *lag, int64_t wall_ms, struct bgw_buf *out);
+void bgw_kafka_lag_look(struct bgw_kafka_lag *lag, int64_t wall_ms, struct bgw_kafka_lags *out);
 
 #endif

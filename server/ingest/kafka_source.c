@@ -148,6 +148,11 @@ void bgw_kafka_source_metrics(void *source, struct bgw_buf *out)
     bgw_kafka_lag_write(s->lag, bgw_clock_now().wall_ms, out);
 }
 
+void bgw_kafka_source_lags(struct bgw_kafka_source *s, struct bgw_kafka_lags *out)
+{
+    bgw_kafka_lag_look(s->lag, bgw_clock_now().wall_ms, out);
+}
+
 const char *bgw_kafka_source_trouble(struct bgw_kafka_source *s)
 {
     return bgw_kafka_control_trouble(s->control);

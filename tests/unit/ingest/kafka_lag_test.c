@@ -88,3 +88,40 @@ TEST(more_than_a_thousand_partitions_share_one_line)
     free(all);
     bgw_kafka_lag_destroy(&lag);
 }
+
+TEST(lag_as_numbers_is_what_the_lines_say)
+{
+    struct bgw_kafka_lag *lag = lag_of(2);
+    static struct bgw_kafka_lags told;
+    ends(lag, 10, 4, 5000);
+    read_to(lag, 7, 3500);
+    bgw_kafka_lag_look(lag, 6000, &told);
+    CHECK_EQ_I64(told.partitions, 2);
+    CHECK_EQ_I64(told.count, 2);
+    CHECK_EQ_I64(told.rows[0].partition, 0);
+    CHECK_EQ_I64(told.rows[0].records, 3);
+    CHECK_EQ_I64(told.rows[0].ms, 2500);
+    CHECK_EQ_I64(told.rows[1].records, 4);
+    CHECK_EQ_I64(told.records, 7);
+    CHECK_EQ_I64(told.longest_ms, 2500);
+    bgw_kafka_lag_destroy(&lag);
+}
+
+TEST(of_more_partitions_than_have_room_those_that_are_behind_come_first)
+{
+    enum { MANY = BGW_KAFKA_LAGS_MAX + 50 };
+    struct bgw_kafka_lag *lag = lag_of(MANY);
+    static struct bgw_kafka_lags told;
+    static int64_t to[MANY];
+    to[MANY - 1] = 9;
+    to[MANY - 3] = 2;
+    bgw_kafka_lag_ends(lag, to, MANY, 5000);
+    bgw_kafka_lag_look(lag, 6000, &told);
+    CHECK_EQ_I64(told.partitions, MANY);
+    CHECK_EQ_I64(told.count, BGW_KAFKA_LAGS_MAX);
+    CHECK_EQ_I64(told.rows[0].partition, MANY - 3);
+    CHECK_EQ_I64(told.rows[1].partition, MANY - 1);
+    CHECK_EQ_I64(told.rows[2].partition, 0);
+    CHECK_EQ_I64(told.records, 11);
+    bgw_kafka_lag_destroy(&lag);
+}
