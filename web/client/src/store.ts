@@ -132,7 +132,8 @@ export class Store {
   }
 
   hasSuspects(): boolean {
-    return [...this.book.all()].some((slot) => slot.suspect);
+    for (const slot of this.book.all()) if (slot.suspect) return true;
+    return false;
   }
 
   digest(): string {

@@ -45,6 +45,7 @@ export class FakeServer {
 
   private readonly log: Write[] = [];
   private readonly denied = new Map<string, string>();
+  private readonly ends = new Map<string, number>(); // of the tokens that were made here
   private epochText = 'e1';
   private lastSeq = 0;
   private lastToken = 0;
@@ -108,11 +109,13 @@ export class FakeServer {
     return this.denied.get(account);
   }
 
-  /** A token that is good for so long; each one is another. */
+  /** A token that is good for so long; each one is another, and no others are taken. */
   token(seconds = 3600): string {
     const now = Math.floor(this.clock.now() / 1000);
     const body = JSON.stringify({ sub: 'fake', iat: now, exp: now + seconds, n: ++this.lastToken });
-    return `e30.${btoa(body).replace(/=+$/, '')}.`;
+    const token = `e30.${btoa(body).replace(/=+$/, '')}.`;
+    this.ends.set(token, (now + seconds) * 1000);
+    return token;
   }
 
   expired(token: string): boolean {
@@ -120,12 +123,9 @@ export class FakeServer {
   }
 
   fault(token: string): string | null {
-    try {
-      const { exp } = JSON.parse(atob(token.split('.')[1]!)) as { exp: number };
-      return exp * 1000 <= this.clock.now() ? 'token_expired' : null;
-    } catch {
-      return 'token_malformed';
-    }
+    const ends = this.ends.get(token);
+    if (ends === undefined) return 'token_malformed';
+    return ends <= this.clock.now() ? 'token_expired' : null;
   }
 
   // ---- what networks and operators do ----

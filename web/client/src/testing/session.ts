@@ -8,11 +8,12 @@ import type { FakeServer } from './server.js';
 
 const INIT = 0xcbf29ce484222325n;
 const PRIME = 0x100000001b3n;
+const utf8 = new TextEncoder();
 
 /** On its own, so that a fault in the client's digest is not repeated here. */
 function fnv64(text: string): bigint {
   let hash = INIT;
-  for (const byte of new TextEncoder().encode(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * PRIME);
+  for (const byte of utf8.encode(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * PRIME);
   return hash;
 }
 
@@ -166,7 +167,9 @@ export class FakeSession {
       if (!this.withheld(write)) this.send(write, true);
       else this.out({ ev: 'state', keys: [this.nameOf(write)[0]!], state: 'delayed', reason: 'behind_client' });
     }
-    if (values.length) return;
+    const gone = this.replica.slotsOf(account).filter((write) => write.minor === null && (!currency || write.currency === currency));
+    for (const write of gone) if (!this.withheld(write)) this.removed(write);
+    if (values.length || gone.length) return;
     if (this.presented.has(`${account}|${currency ?? this.server.defaultCurrency}`)) {
       return this.out({ ev: 'state', keys: [key], state: 'delayed', reason: 'behind_client' });
     }
