@@ -129,21 +129,6 @@ static enum bgw_status bind_clients(struct bgw_gateway *g, struct bgw_buf *error
     return status;
 }
 
-static void tell_health(void *arg, struct bgw_health *out)
-{
-    struct bgw_gateway *g = arg;
-    struct bgw_sources_view sources;
-    *out = (struct bgw_health){0};
-    bgw_hub_host_health(g->hub, out);
-    bgw_door_health(&g->door, out);
-    bgw_ops_host_health(g->ops, out);
-    bgw_hub_host_look(g->hub, &sources);
-    bgw_health_of_sources(out, &sources);
-    out->draining = atomic_load_explicit(&g->draining, memory_order_relaxed);
-    if (out->draining)
-        snprintf(out->reason, sizeof(out->reason), "draining: this gateway is stopping");
-}
-
 static bool warm(void *arg, const struct bgw_slot_name *name)
 {
     struct bgw_gateway *g = arg;
@@ -177,10 +162,20 @@ static uint64_t sequenced(void *hub)
     return bgw_hub_host_sequenced(hub);
 }
 
-static void look_at_sources(void *arg, struct bgw_sources_view *out)
+static enum bgw_status make_ops_view(struct bgw_gateway *g)
 {
-    struct bgw_gateway *g = arg;
-    bgw_hub_host_look(g->hub, out);
+    char instance[BGW_INSTANCE_MAX];
+    bgw_look_instance(g, instance);
+    const struct bgw_ops_view_config config = {
+        .version = bgw_version(),
+        .instance = instance,
+        .shards = g->shard_count,
+        .flags = &g->flags,
+        .look = bgw_look_at_gateway,
+        .arg = g,
+        .now = bgw_clock_now(),
+    };
+    return bgw_ops_view_create(&g->ops_view, &config);
 }
 
 static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_buf *error)
@@ -202,11 +197,12 @@ static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_b
         .sequenced = sequenced,
         .sequenced_arg = g->hub,
         .flags = &g->flags,
-        .sources = look_at_sources,
+        .ops = g->ops_view,
+        .sources = bgw_look_at_sources,
         .sources_arg = g,
         .version = bgw_version(),
         .demo_token = g->welcome.page.len ? g->welcome.page.data : NULL,
-        .health = tell_health,
+        .health = bgw_look_at_health,
         .health_arg = g,
     };
     memcpy(config.resume_key, g->door.resume_key, sizeof(config.resume_key));
@@ -219,7 +215,7 @@ static enum bgw_status make_worker(struct bgw_gateway *g, size_t i, struct bgw_b
 static enum bgw_status make_workers_and_hub(struct bgw_gateway *g, struct bgw_buf *error)
 {
     struct bgw_relay *relays[BGW_SHARDS_MAX];
-    if (bgw_attachments_create(&g->attachments, ATTACHMENTS_MAX) != BGW_OK)
+    if (bgw_attachments_create(&g->attachments, ATTACHMENTS_MAX) != BGW_OK || make_ops_view(g) != BGW_OK)
         return BGW_NO_MEMORY;
     for (; g->worker_count < g->shard_count; g->worker_count++) {
         enum bgw_status status = make_worker(g, g->worker_count, error);
@@ -246,9 +242,10 @@ static enum bgw_status make_ops(struct bgw_gateway *g, struct bgw_buf *error)
         .workers = g->workers,
         .worker_count = g->worker_count,
         .flags = &g->flags,
+        .view = g->ops_view,
         .feed = &g->feed,
         .warm = warm,
-        .health = tell_health,
+        .health = bgw_look_at_health,
         .ready = bgw_gateway_wake,
         .arg = g,
     };
@@ -333,6 +330,7 @@ static void tear_down(struct bgw_gateway *g)
             close(g->listen_fds[i]);
     }
     bgw_attachments_destroy(&g->attachments);
+    bgw_ops_view_destroy(&g->ops_view);
     bgw_hub_host_destroy(&g->hub);
     if (g->broker)
         bgw_embedded_broker_destroy(&g->broker);

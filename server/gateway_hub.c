@@ -34,6 +34,7 @@ struct told {
     atomic_llong lag_records;
     atomic_int worst_state;
     atomic_llong turned_ms;
+    atomic_llong watched_keys, proof_ms; /* of the oldest proof, monotonic; 0: never */
 };
 
 struct bgw_hub_host { /* hub thread while it runs, else main */
@@ -116,6 +117,8 @@ static void tell(struct bgw_hub_host *h, struct bgw_now now)
     atomic_store_explicit(&h->told.partitions, view.partitions, memory_order_relaxed);
     atomic_store_explicit(&h->told.lag_records, view.lag_records, memory_order_relaxed);
     atomic_store_explicit(&h->told.worst_state, (int)view.worst_state, memory_order_relaxed);
+    atomic_store_explicit(&h->told.watched_keys, (long long)view.watched_keys, memory_order_relaxed);
+    atomic_store_explicit(&h->told.proof_ms, view.oldest_proof_mono_ms, memory_order_relaxed);
     bgw_metric_set(BGW_M_BOOK_KEYS, (int64_t)view.keys);
     bgw_metric_set(BGW_M_BOOK_SLOTS, (int64_t)view.slots);
     bgw_metric_set(BGW_M_FETCHES_IN_FLIGHT, (int64_t)view.fetches_in_flight);
@@ -169,6 +172,7 @@ enum bgw_status bgw_hub_host_create(struct bgw_hub_host **out, const struct bgw_
     if (!h)
         return BGW_NO_MEMORY;
     h->config = *config;
+    atomic_init(&h->told.worst_state, (int)BGW_STATE_UNKNOWN);
     atomic_init(&h->told.turned_ms, bgw_clock_now().mono_ms);
     enum bgw_status status = bgw_loop_create(&h->loop);
     if (status == BGW_OK)
@@ -283,6 +287,16 @@ void bgw_hub_host_look(struct bgw_hub_host *h, struct bgw_sources_view *out)
     *out = (struct bgw_sources_view){.redis_memory_bytes = -1};
     if (h->reader)
         bgw_reader_look(h->reader, out);
+}
+
+void bgw_hub_host_stream(struct bgw_hub_host *h, struct bgw_hub_stream *out)
+{
+    int64_t proof_ms = atomic_load_explicit(&h->told.proof_ms, memory_order_relaxed);
+    int64_t age_ms = bgw_clock_now().mono_ms - proof_ms;
+    out->watched_keys = (uint64_t)atomic_load_explicit(&h->told.watched_keys, memory_order_relaxed);
+    out->proof = (enum bgw_slot_state)atomic_load_explicit(&h->told.worst_state, memory_order_relaxed);
+    out->proof_age_ms = proof_ms == 0 ? -1 : age_ms > 0 ? age_ms : 0;
+    bgw_kafka_source_lags(h->source, &out->lags);
 }
 
 uint64_t bgw_hub_host_sequenced(const struct bgw_hub_host *h)

@@ -9,6 +9,7 @@
 #include "bgw/config.h"
 #include "bgw/health.h"
 #include "bgw/hub.h"
+#include "bgw/ingest.h"
 #include "bgw/mailbox.h"
 #include "bgw/read.h"
 
@@ -40,6 +41,13 @@ void bgw_hub_host_health(struct bgw_hub_host *h, struct bgw_health *out);
 /* Any thread; nothing is there before connect and after the stop. */
 void bgw_hub_host_look(struct bgw_hub_host *h, struct bgw_sources_view *out);
 uint64_t bgw_hub_host_sequenced(const struct bgw_hub_host *h); /* any thread, once connected: what it has begun to sequence */
+struct bgw_hub_stream { /* fixed-size value */
+    uint64_t watched_keys;
+    enum bgw_slot_state proof; /* of the partition that is worst off */
+    int64_t proof_age_ms;      /* of the oldest; below 0: there is none */
+    struct bgw_kafka_lags lags;
+};
+void bgw_hub_host_stream(struct bgw_hub_host *h, struct bgw_hub_stream *out); /* any thread, from connect to stop */
 bool bgw_hub_host_ready(const struct bgw_hub_host *h); /* any thread */
 /* Ends the thread and everything that `connect` made: before the workers go. Nothing more enters afterwards. */
 void bgw_hub_host_stop(struct bgw_hub_host *h);

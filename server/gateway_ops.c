@@ -25,6 +25,7 @@ struct bgw_ops_host { /* ops thread while it runs, else main */
     struct bgw_revoke_host *revoke;
     struct bgw_kafka_log *log;
     struct bgw_buf bound;
+    struct bgw_timer collect;
     pthread_t thread;
     bool running;
 };
@@ -125,6 +126,24 @@ static enum bgw_status make_admin(struct bgw_ops_host *h, struct bgw_buf *error)
     return bgw_admin_create(&h->admin, h->loop, &config);
 }
 
+/* ---- how the gateway is doing ---- */
+
+/* On its beat; one that was missed is not made up for. */
+static void on_collect(struct bgw_timer *timer, int64_t now_ms)
+{
+    struct bgw_ops_host *h = BGW_CONTAINER(timer, struct bgw_ops_host, collect);
+    int64_t due_ms = timer->due_ms + BGW_OPS_EVERY_MS;
+    bgw_ops_view_collect(h->config.view, bgw_clock_now());
+    bgw_wheel_arm(bgw_loop_wheel(h->loop), timer, due_ms > now_ms ? due_ms : now_ms + BGW_OPS_EVERY_MS);
+}
+
+/* The first one is there before anybody can ask. */
+static void start_collecting(struct bgw_ops_host *h)
+{
+    bgw_ops_view_collect(h->config.view, bgw_clock_now());
+    bgw_wheel_arm(bgw_loop_wheel(h->loop), &h->collect, bgw_clock_now().mono_ms + BGW_OPS_EVERY_MS);
+}
+
 enum bgw_status bgw_ops_host_create(struct bgw_ops_host **out, const struct bgw_ops_host_config *config,
                                     struct bgw_buf *error)
 {
@@ -134,6 +153,7 @@ enum bgw_status bgw_ops_host_create(struct bgw_ops_host **out, const struct bgw_
     *out = h; /* also on failure: the gateway destroys what there is */
     h->config = *config;
     bgw_buf_init(&h->bound, ADDRESS_MAX);
+    bgw_timer_init(&h->collect, on_collect);
     enum bgw_status status = bgw_loop_create(&h->loop);
     if (status == BGW_OK)
         status = make_revoke(h);
@@ -141,9 +161,11 @@ enum bgw_status bgw_ops_host_create(struct bgw_ops_host **out, const struct bgw_
         status = make_admin(h, error);
     if (status == BGW_OK)
         status = make_log(h, error);
-    if (status == BGW_OK)
-        bgw_revoke_connect(h->revoke, h->admin, append, h->log);
-    return status;
+    if (status != BGW_OK)
+        return status;
+    bgw_revoke_connect(h->revoke, h->admin, append, h->log);
+    start_collecting(h);
+    return BGW_OK;
 }
 
 const char *bgw_ops_host_bound(const struct bgw_ops_host *h)
@@ -193,6 +215,8 @@ void bgw_ops_host_destroy(struct bgw_ops_host **host)
         bgw_loop_stop(h->loop);
         pthread_join(h->thread, NULL);
     }
+    if (h->loop)
+        bgw_wheel_cancel(bgw_loop_wheel(h->loop), &h->collect);
     bgw_kafka_log_destroy(&h->log);
     bgw_revoke_destroy(&h->revoke);
     bgw_admin_destroy(&h->admin);

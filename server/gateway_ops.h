@@ -9,6 +9,7 @@
 #include "gateway_door.h"
 
 #include "bgw/health.h"
+#include "bgw/ops_view.h"
 #include "bgw/worker.h"
 
 struct bgw_ops_host; /* main thread, except the thread's own parts */
@@ -21,6 +22,7 @@ struct bgw_ops_host_config {
     struct bgw_worker *const *workers; /* told of revocations; they outlive the host */
     size_t worker_count;
     struct bgw_flags *flags;
+    struct bgw_ops_view *view; /* collected each second, from the end of the create on */
     const struct bgw_feed *feed;
     bool (*warm)(void *arg, const struct bgw_slot_name *name); /* any thread */
     void (*health)(void *arg, struct bgw_health *out);

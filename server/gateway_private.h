@@ -9,6 +9,7 @@
 #include "gateway_demo.h"
 #include "gateway_door.h"
 #include "gateway_hub.h"
+#include "gateway_look.h"
 #include "gateway_ops.h"
 #include "gateway_reload.h"
 #include "gateway_warm.h"
@@ -40,6 +41,7 @@ struct bgw_gateway { /* main thread, except the atomics */
     char listen_bound[BGW_ADDRESS_MAX];
     struct bgw_attachments *attachments;
     struct bgw_warmup *warmup;
+    struct bgw_ops_view *ops_view;
     struct bgw_worker *workers[BGW_SHARDS_MAX];
     struct bgw_hub_host *hub;
     struct bgw_ops_host *ops;

@@ -13,6 +13,7 @@
 #include "bgw/flags.h"
 #include "bgw/health.h"
 #include "bgw/mailbox.h"
+#include "bgw/ops_view.h"
 #include "bgw/policy.h"
 #include "bgw/quota.h"
 #include "bgw/relay.h"
@@ -42,6 +43,7 @@ struct bgw_worker_config {
     const struct bgw_flags *flags;              /* NULL: all on */
     void (*sources)(void *arg, struct bgw_sources_view *out); /* any thread; NULL: there are none */
     void *sources_arg;
+    struct bgw_ops_view *ops;                   /* of all shards; NULL: no /v1/ops */
     const char *version;
     const char *demo_token;            /* given to the page in demo mode; NULL otherwise */
     void (*health)(void *arg, struct bgw_health *out); /* any thread */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * doubts: two buckets and a table of the ids that came last, one place a hash: who comes later takes the
- * place, so a flood can make us forget that somebody came before, or that somebody is unknown, and never
- * lets more through than the buckets hold. Called by lookup.c on the reader's thread.
+ * doubts: two buckets and a table of the ids that came last, four places a hash: who comes takes the place
+ * that would be given up first, so a flood can make us forget, after that many ids, that somebody came before
+ * or is unknown, and never lets more through than the buckets hold. Called by lookup.c, reader's thread.
  */
 #include "doubts.h"
 
@@ -10,19 +10,19 @@
 
 #include <stdlib.h>
 
-#define PLACES 65536u
+#define SETS 32768u /* of ids whose hashes are alike */
+#define SET_PLACES 4u
 #define AGAIN_MAX_MS 60000 /* who comes again later than this comes for the first time */
 #define DENIED_MS 5000     /* how long the origin's no is believed */
 
 struct place {
     uint64_t hash;
-    int64_t until_ms; /* 0: nobody has it */
-    bool denied;
+    int64_t until_ms; /* 0: nobody has it; below 0: denied until then */
 };
 
 struct bgw_doubts {
     struct bgw_bucket first, again;
-    struct place places[PLACES];
+    struct place places[SETS * SET_PLACES];
 };
 
 struct bgw_doubts *bgw_doubts_create(int64_t per_s, int64_t now_ms)
@@ -42,22 +42,47 @@ void bgw_doubts_destroy(struct bgw_doubts **d)
     *d = NULL;
 }
 
-static void remember(struct place *p, uint64_t hash, int64_t until_ms, bool denied)
+static int64_t until_of(const struct place *p)
 {
-    *p = (struct place){.hash = hash, .until_ms = until_ms, .denied = denied};
+    return p->until_ms < 0 ? -p->until_ms : p->until_ms;
+}
+
+/* Its own, or the one that would be given up first. */
+static struct place *place_of(struct bgw_doubts *d, uint64_t hash)
+{
+    struct place *set = &d->places[hash % SETS * SET_PLACES], *best = set;
+    for (struct place *p = set; p < set + SET_PLACES; p++) {
+        if (p->hash == hash)
+            return p;
+        if (until_of(p) < until_of(best))
+            best = p;
+    }
+    return best;
+}
+
+static bool is_of(const struct place *p, uint64_t hash, int64_t now_ms)
+{
+    return p->hash == hash && until_of(p) > now_ms;
 }
 
 bool bgw_doubts_take(struct bgw_doubts *d, uint64_t hash, int64_t now_ms)
 {
-    struct place *p = &d->places[hash % PLACES];
-    bool came = p->until_ms > now_ms && p->hash == hash;
-    if (came && p->denied)
+    struct place *p = place_of(d, hash);
+    bool came = is_of(p, hash, now_ms);
+    if (came && p->until_ms < 0)
         return false;
-    remember(p, hash, now_ms + AGAIN_MAX_MS, false);
+    *p = (struct place){.hash = hash, .until_ms = now_ms + AGAIN_MAX_MS};
     return (came && bgw_bucket_take(&d->again, now_ms)) || bgw_bucket_take(&d->first, now_ms);
+}
+
+bool bgw_doubts_take_unasked(struct bgw_doubts *d, uint64_t hash, int64_t now_ms)
+{
+    const struct place *p = place_of(d, hash);
+    bool denied = is_of(p, hash, now_ms) && p->until_ms < 0;
+    return !denied && bgw_bucket_take(&d->first, now_ms);
 }
 
 void bgw_doubts_denied(struct bgw_doubts *d, uint64_t hash, int64_t now_ms)
 {
-    remember(&d->places[hash % PLACES], hash, now_ms + DENIED_MS, true);
+    *place_of(d, hash) = (struct place){.hash = hash, .until_ms = -(now_ms + DENIED_MS)};
 }

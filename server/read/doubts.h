@@ -20,6 +20,8 @@ struct bgw_doubts *bgw_doubts_create(int64_t per_s, int64_t now_ms);
 void bgw_doubts_destroy(struct bgw_doubts **d);
 /* May the account of this hash be asked for, although it is on no list? */
 bool bgw_doubts_take(struct bgw_doubts *d, uint64_t hash, int64_t now_ms);
+/* As if for the first time: nobody waits for it, it is compared in its turn. */
+bool bgw_doubts_take_unasked(struct bgw_doubts *d, uint64_t hash, int64_t now_ms);
 /* The origin was asked, and nobody knows it. */
 void bgw_doubts_denied(struct bgw_doubts *d, uint64_t hash, int64_t now_ms);
 

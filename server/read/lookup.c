@@ -300,7 +300,8 @@ static bool filtered(struct bgw_lookups *l, const struct bgw_fetch *f, uint64_t 
     if (!bgw_known_keys_certainly_unknown(l->config.known, tenant, key))
         return false;
     uint64_t hash = bgw_known_keys_hash(tenant, key);
-    if (!l->doubts || !bgw_doubts_take(l->doubts, hash, l->now.mono_ms))
+    bool (*take)(struct bgw_doubts *, uint64_t, int64_t) = f->past_cache ? bgw_doubts_take_unasked : bgw_doubts_take;
+    if (!l->doubts || !take(l->doubts, hash, l->now.mono_ms))
         return true;
     *doubted = hash;
     bgw_metric_add(BGW_M_FILTER_DOUBTED, 1);

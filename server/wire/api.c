@@ -150,6 +150,11 @@ static bool is_read(const struct bgw_http_request *r)
            (ends_with(r->path, "/balance") || ends_with(r->path, "/balance/global"));
 }
 
+static bool is_ops(const struct bgw_http_request *r)
+{
+    return bgw_slice_eq(r->path, BGW_SLICE("/v1/ops")) || bgw_slice_eq(r->path, BGW_SLICE("/v1/ops/stream"));
+}
+
 static const char *methods_of(const struct bgw_http_request *r)
 {
     return is_hub(r) ? "GET, POST, DELETE, OPTIONS" : "GET, HEAD, OPTIONS";
@@ -289,5 +294,7 @@ enum bgw_api_result bgw_api_answer(const struct bgw_api *api, const struct bgw_h
         return refuse(&x, BGW_REFUSAL_NOT_FOUND, NULL);
     if (bgw_slice_eq(r->path, BGW_SLICE("/v1/stream")))
         return BGW_API_STREAM;
+    if (is_ops(r))
+        return BGW_API_OPS;
     return is_read(r) ? BGW_API_READ : answer_path(&x);
 }

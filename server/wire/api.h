@@ -33,6 +33,7 @@ enum bgw_api_result {
     BGW_API_NEGOTIATE, /* anything else at /ws, and /ws/negotiate: conn_negotiate.c's */
     BGW_API_STREAM,    /* GET /v1/stream: conn_stream.c's */
     BGW_API_READ,      /* GET of balances: conn_read.c's */
+    BGW_API_OPS,       /* GET /v1/ops and /v1/ops/stream: conn_ops.c's */
 };
 
 /* Appends a whole response. `last`: the connection is to end with it whatever the client wants. */

@@ -181,6 +181,7 @@ static void drop_all(struct bgw_conn *c)
     conn_drop_key_wait(c);
     if (c->busy->reading)
         conn_read_drop(c);
+    conn_ops_drop(c);
     conn_buf_drop(&c->busy->stash);
     conn_buf_drop(&c->busy->records);
 }
@@ -270,7 +271,7 @@ static void on_timer(struct bgw_timer *timer, int64_t now_ms)
         conn_http_request(c);
     else
         conn_ws_deadline(c);
-    if (c->state != CONN_OPEN) /* else a wait of ours is over */
+    if (c->state != CONN_OPEN && c->state != CONN_OPS) /* else a wait of ours is over */
         return;
     if (conn_may_read(c))
         conn_resume(c);
@@ -317,6 +318,7 @@ bool conn_may_read(const struct bgw_conn *c)
         return c->state == CONN_CLOSING; /* only the peer's close frame is of interest */
     switch (c->state) {
     case CONN_HTTP:
+    case CONN_OPS:
     case CONN_CLOSING:
         return true;
     case CONN_OPEN:
@@ -347,7 +349,7 @@ void conn_wait(struct bgw_conn *c)
 
 static bool is_stream(const struct bgw_conn *c)
 {
-    return c->kind == CONN_STREAM || c->kind == CONN_SIGNALR_STREAM;
+    return c->state == CONN_OPS || c->kind == CONN_STREAM || c->kind == CONN_SIGNALR_STREAM;
 }
 
 /* Looks at as many bytes as it may; returns how many. */

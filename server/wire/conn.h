@@ -15,6 +15,7 @@
 #include "bgw/attachments.h"
 #include "bgw/audit.h"
 #include "bgw/list.h"
+#include "bgw/ops_view.h"
 #include "bgw/policy.h"
 #include "bgw/pool.h"
 #include "bgw/quota.h"
@@ -43,6 +44,11 @@ struct bgw_conn_host {
     size_t sessions_max;
     struct bgw_budget budget; /* of upgrades */
     struct bgw_pool pool, busy_pool;
+    struct bgw_ops_view *ops; /* borrowed, of all shards; NULL: nobody may look */
+    struct bgw_list ops_streams;
+    struct bgw_timer ops_timer;  /* armed while there are any */
+    struct bgw_blob *ops_event;  /* what they were sent last; a reference, while there are any */
+    int64_t ops_said_ms;
     struct bgw_list busy;    /* every connection with something under way */
     struct bgw_list waiting; /* those that stopped reading for a reason of ours */
     struct bgw_buf out;      /* one response at a time */

@@ -206,7 +206,8 @@ static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result, const 
     if (result != BGW_AUTH_MISSING)
         conn_audit(c, BGW_AUDIT_REFUSED, claims->subject_hash ? claims : NULL, p.code);
     bool read = flags & CONN_TOKEN_CACHED && !(flags & CONN_TOKEN_TEXT);
-    bgw_metric_add(read ? BGW_M_READS_REFUSED : BGW_M_HANDSHAKES_UNAUTHORIZED, 1);
+    if (!(flags & CONN_TOKEN_UNCOUNTED))
+        bgw_metric_add(read ? BGW_M_READS_REFUSED : BGW_M_HANDSHAKES_UNAUTHORIZED, 1);
     if (flags & CONN_TOKEN_TEXT) {
         refuse_text(c, p.status, p.code, p.detail, p.headers);
         return;
@@ -223,7 +224,7 @@ static void refuse_rule(struct bgw_conn *c, enum bgw_refusal why, unsigned flags
         const char *headers = bgw_refusal_status(why) == 503 ? "Retry-After: 2\r\n" : NULL;
         if (bgw_refusal_status(why) == 401)
             headers = "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_request\"\r\n";
-        bgw_metric_add(BGW_M_READS_REFUSED, 1);
+        bgw_metric_add(BGW_M_READS_REFUSED, !(flags & CONN_TOKEN_UNCOUNTED));
         conn_http_problem(c, why, headers);
     } else {
         conn_http_refuse_handshake(c, why);

@@ -17,6 +17,7 @@ void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
     bgw_pool_init(&h->busy_pool, sizeof(struct conn_busy), conns_max);
     bgw_list_init(&h->busy);
     bgw_list_init(&h->waiting);
+    conn_ops_init(h);
     bgw_buf_init(&h->out, BGW_REPLY_MAX);
     (void)bgw_buf_reserve(&h->out, LAST_WORDS); /* they need no memory later, when there may be none */
     bgw_buf_clear(&h->out);
@@ -68,6 +69,7 @@ void bgw_conn_host_drain(struct bgw_conn_host *h)
 {
     h->draining = true;
     h->drain_began_ms = bgw_loop_now(h->loop).mono_ms;
+    conn_ops_drain(h);
     for (struct bgw_list *at = h->busy.next, *next; at != &h->busy; at = next) {
         struct conn_busy *b = BGW_CONTAINER(at, struct conn_busy, link);
         next = at->next;

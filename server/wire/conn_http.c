@@ -173,6 +173,9 @@ void conn_http_request(struct bgw_conn *c)
     case BGW_API_STREAM:
         conn_stream_request(c);
         break;
+    case BGW_API_OPS:
+        conn_ops_request(c);
+        break;
     case BGW_API_READ:
         conn_read_request(c);
         break;

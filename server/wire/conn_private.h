@@ -2,7 +2,7 @@
 /*
  * conn_private: one connection, as the conn files see it: conn.c (life), conn_http.c (requests),
  * conn_ws.c (WebSocket), conn_signalr.c (its records), conn_negotiate.c (SignalR's HTTP side),
- * conn_stream.c (SSE), conn_read.c (balances over REST), conn_door.c (who may come in), conn_open.c
+ * conn_stream.c (SSE), conn_read.c (balances over REST), conn_ops.c (/v1/ops), conn_door.c (who may come in), conn_open.c
  * (how a session begins) and conn_audit.c (what is written down). Shard thread only.
  */
 #ifndef BGW_WIRE_CONN_PRIVATE_H
@@ -18,6 +18,7 @@
  *  ▼│       ▼│
  * KEY_WAIT KEY_WAIT_OPEN: a token's key is being fetched; nothing is read meanwhile
  * READING: nor while a balance is
+ * HTTP ──► OPS ──► DONE: /v1/ops/stream
  */
 enum conn_state {
     CONN_HTTP,          /* between requests, or reading one */
@@ -26,6 +27,7 @@ enum conn_state {
     CONN_OPEN,          /* a session */
     CONN_KEY_WAIT_OPEN, /* a hello or auth message waits */
     CONN_CLOSING,       /* our close frame is out, the peer's is not here */
+    CONN_OPS,           /* a stream of /v1/ops/stream: no session, and nothing is heard of the client any more */
     CONN_DONE,          /* nothing more is said or read; the socket lingers, then `closed` */
 };
 
@@ -58,6 +60,7 @@ struct conn_busy { /* shard thread only; pooled */
     struct conn_key_wait *key_wait;
     struct bgw_buf *records;        /* SignalR: a record that is not complete, or could not be looked at yet; NULL: none */
     struct conn_reading *reading;   /* READING: conn_read.c's; NULL else */
+    struct conn_ops *ops;           /* OPS: conn_ops.c's; NULL else */
 };
 
 /* whom the HTTP proxy at the other end speaks for; shard thread only */
@@ -163,6 +166,12 @@ void conn_read_request(struct bgw_conn *c);
 /* READING ends without an answer: the connection goes. */
 void conn_read_drop(struct bgw_conn *c);
 
+/* ---- conn_ops.c: /v1/ops and /v1/ops/stream ---- */
+void conn_ops_request(struct bgw_conn *c);
+void conn_ops_drop(struct bgw_conn *c); /* its stream, if it has one, ends */
+void conn_ops_init(struct bgw_conn_host *h);
+void conn_ops_drain(struct bgw_conn_host *h); /* says bye to every stream */
+
 /* ---- conn_open.c ---- */
 /* The session's places in the quotas, before the head of its response: a stock SignalR client whose handshake is refused before it
  * has said its own never finds out, and hangs. False: answered 429. To be given back (conn_door_return) if no session is begun. */
@@ -193,6 +202,7 @@ enum conn_token_flag {
     CONN_TOKEN_TEXT = 1,     /* a refusal as one line of text: a SignalR client shows it to its developer */
     CONN_TOKEN_CACHED = 2,   /* many requests come with the same token */
     CONN_TOKEN_REQUIRED = 4, /* none: 401 */
+    CONN_TOKEN_UNCOUNTED = 8, /* neither a read nor a handshake is refused with it */
 };
 /* The token of the request's header or query, staff's certificate included. */
 enum conn_token conn_door_token(struct bgw_conn *c, const struct bgw_http_request *r, unsigned flags, struct bgw_claims *claims);

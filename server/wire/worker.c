@@ -326,6 +326,7 @@ static enum bgw_status make_host(struct bgw_worker *w, size_t conns_max)
     h->policy = w->policy;
     h->quota = w->config.quota;
     h->audit = w->config.audit;
+    h->ops = w->config.ops;
     h->close_ms = CLOSE_WAIT_MS;
     h->key_retry_ms = KEY_RETRY_MS;
     h->sessions_max = conns_max;

@@ -7,10 +7,9 @@ import json
 
 import pytest
 
-from harness.gateway import Gateway
-from harness.kafka import Feed
+from harness.fixtures import clients, feed, gateway
 from harness.records import negotiate
-from harness.signalr import VERSIONS, Clients, Failed
+from harness.signalr import VERSIONS, Failed
 from harness.tokens import sign, token
 
 WAYS = [(version, way) for version in VERSIONS for way in ("negotiated", "skip", "sse")]
@@ -19,23 +18,6 @@ TRANSPORT = {"negotiated": "WebSocketTransport", "skip": "WebSocketTransport", "
 ANY_VERSION = pytest.mark.parametrize("version", VERSIONS)
 ANY_WAY = pytest.mark.parametrize(("version", "way"), WAYS)
 numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def gateway():
-    with Gateway() as g:
-        yield g
-
-
-@pytest.fixture(scope="module")
-def feed(gateway):
-    return Feed(gateway.bootstrap, readers=[gateway])
-
-
-@pytest.fixture(scope="module")
-def clients():
-    with Clients() as c:
-        yield c
 
 
 def account():

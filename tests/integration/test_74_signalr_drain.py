@@ -5,23 +5,16 @@ after the other over the drain's window, and never hang."""
 import signal
 import time
 
-import pytest
-
+from harness.fixtures import clients
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.middle import Middle
 from harness.records import Records, ask, post
-from harness.signalr import VERSIONS, Clients
+from harness.signalr import VERSIONS
 from harness.tokens import token
 from harness.wait import until
 
 FAST = [0, 100, 200, 400, 400, 400, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800]
-
-
-@pytest.fixture(scope="module")
-def clients():
-    with Clients() as c:
-        yield c
 
 
 def everything(**claims):

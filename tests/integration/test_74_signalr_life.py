@@ -12,6 +12,7 @@ import pytest
 from test_61_revocations import post as admin_post
 from test_64_exhaustion import RELEASE, Clock
 
+from harness.fixtures import clients, feed, gateway
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.middle import Middle
@@ -22,24 +23,8 @@ from harness.wait import until
 
 ANY_VERSION = pytest.mark.parametrize("version", VERSIONS)
 FAST = [0, 100, 200, 400, 400, 400, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800]
+GATEWAY = {"BGW_JWT_LEEWAY_S": 0}
 numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def gateway():
-    with Gateway(BGW_JWT_LEEWAY_S=0) as g:
-        yield g
-
-
-@pytest.fixture(scope="module")
-def feed(gateway):
-    return Feed(gateway.bootstrap, readers=[gateway])
-
-
-@pytest.fixture(scope="module")
-def clients():
-    with Clients() as c:
-        yield c
 
 
 def account():

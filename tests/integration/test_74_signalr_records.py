@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from harness.gateway import Gateway
-from harness.kafka import Feed
+from harness.fixtures import feed, gateway
 from harness.raw import BINARY, TEXT, Raw
 from harness.records import END, HELLO, PING, Records, ask, encoded, negotiate, post
 from harness.tokens import token
@@ -17,18 +16,8 @@ from harness.wait import until
 
 INVOKE = {"type": 1, "target": "SubscribeBalance", "arguments": ["A"], "invocationId": "1"}
 DONE = {"type": 3, "invocationId": "1", "result": None}
+GATEWAY = {"BGW_GREETING_S": 1, "BGW_HEARTBEAT_S": 1, "BGW_CLIENT_TIMEOUT_S": 2}
 numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def gateway():
-    with Gateway(BGW_GREETING_S=1, BGW_HEARTBEAT_S=1, BGW_CLIENT_TIMEOUT_S=2) as g:
-        yield g
-
-
-@pytest.fixture(scope="module")
-def feed(gateway):
-    return Feed(gateway.bootstrap, readers=[gateway])
 
 
 @pytest.fixture

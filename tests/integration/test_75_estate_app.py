@@ -9,31 +9,14 @@ import time
 
 import pytest
 
+from harness.fixtures import clients, feed, gateway
 from harness.gateway import Gateway
-from harness.kafka import Feed
 from harness.raw import BINARY, TEXT
 from harness.records import Records
-from harness.signalr import Clients
 from harness.tokens import token
 
+GATEWAY = {"BGW_GREETING_S": 1}
 numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def gateway():
-    with Gateway(BGW_GREETING_S=1) as g:
-        yield g
-
-
-@pytest.fixture(scope="module")
-def feed(gateway):
-    return Feed(gateway.bootstrap, readers=[gateway])
-
-
-@pytest.fixture(scope="module")
-def clients():
-    with Clients() as c:
-        yield c
 
 
 def account():

@@ -13,6 +13,7 @@ from harness.asked import UPGRADE, answer, head_of, made, method_of, request
 from harness.documents import AsyncApi, OpenApi
 from harness.gateway import Gateway
 from harness.kafka import Feed
+from harness.ops import ops_token
 from harness.raw import Raw
 from harness.records import Records, negotiate, post
 from harness.tokens import token
@@ -134,6 +135,7 @@ def gw():
         yield g
 
 
+OPS = ops_token(ttl=86400)
 EVIL = "Origin: https://evil.example.com"
 BALANCE, GLOBAL = "/ledger/accounts/{id}/balance", "/ledger/accounts/{id}/balance/global"
 STATS = ("/payments/load-shedding/stats", "/v1/stats/shedding", "/ledger/cache/stats", "/v1/stats/cache")
@@ -173,6 +175,13 @@ REQUESTS = [
     ("/ws/info", 200, None, request("/ws/info")),
     *((path, 200, None, (path, None)) for path in STATS),
     ("/v1/stats/cache", 405, "method_not_allowed", request("/v1/stats/cache", method="DELETE")),
+    ("/v1/ops", 200, None, ("/v1/ops", OPS)),
+    ("/v1/ops", 401, "token_missing", ("/v1/ops", None)),
+    ("/v1/ops", 403, "no_scope", request("/v1/ops")),
+    ("/v1/ops", 405, "method_not_allowed", request("/v1/ops", method="DELETE")),
+    ("/v1/ops/stream", 401, "token_malformed", ("/v1/ops/stream", "nonsense")),
+    ("/v1/ops/stream", 403, "no_scope", request("/v1/ops/stream")),
+    ("/v1/ops/stream", 403, "forbidden_origin", ("/v1/ops/stream", OPS, EVIL)),
     ("/demo/token.json", 404, "not_found", request("/demo/token.json")),
     ("/", 200, None, request("/")),
     *of_balance(BALANCE, "/balance"),
@@ -219,6 +228,8 @@ NOT_ASKED = {
     ("/readyz", "GET", "503"): "a drain: test_79",
     (BALANCE, "GET", "503"): "test_without_a_source", (GLOBAL, "GET", "503"): "the same",
     ("/v1/balances", "GET", "503"): "a drain: test_79", ("/v1/stream", "GET", "503"): "a drain: test_79",
+    ("/v1/ops", "GET", "503"): "a token's key that cannot be fetched", ("/v1/ops/stream", "GET", "503"): "test_93_ops",
+    ("/v1/ops/stream", "GET", "200"): "the same",
     ("/ws/negotiate", "POST", "503"): "a drain: test_79", ("/ws", "GET", "503"): "a drain: test_79",
     ("/ws", "GET", "200"): "test_ids", ("/ws", "GET", "409"): "test_ids", ("/ws", "POST", "200"): "test_ids",
     ("/ws", "POST", "405"): "test_ids", ("/ws", "POST", "401"): "test_ids", ("/ws", "POST", "403"): "test_ids",

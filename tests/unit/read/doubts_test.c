@@ -39,12 +39,12 @@ TEST(who_comes_again_in_a_flood_is_asked_for)
     int found = 0;
     (void)flood(d, &next, 0, 1000, 10);
     for (uint64_t newcomer = 0; newcomer < 20; newcomer++) {
-        int64_t at_ms = 1000 + (int64_t)newcomer * 1000;
+        int64_t at_ms = 1000 + (int64_t)newcomer * 3000;
         bool first = bgw_doubts_take(d, id(newcomer), at_ms);
-        (void)flood(d, &next, at_ms, at_ms + 1000, 10);
-        found += first || bgw_doubts_take(d, id(newcomer), at_ms + 1000);
+        (void)flood(d, &next, at_ms, at_ms + 3000, 10);
+        found += first || bgw_doubts_take(d, id(newcomer), at_ms + 3000);
     }
-    CHECK(found >= 18); /* two may have lost their place to another id */
+    CHECK_EQ_I64(found, 20); /* thirty thousand ids push nobody out */
     bgw_doubts_destroy(&d);
 }
 
@@ -68,5 +68,19 @@ TEST(whom_the_origin_denied_is_not_asked_for_again_for_some_seconds)
         CHECK(!bgw_doubts_take(d, id(1), ms));
     CHECK(bgw_doubts_take(d, id(2), 4000)); /* which cost nobody's budget */
     CHECK(bgw_doubts_take(d, id(1), 5011));
+    bgw_doubts_destroy(&d);
+}
+
+TEST(what_is_compared_in_its_turn_leaves_the_budget_of_those_who_come_again_alone)
+{
+    struct bgw_doubts *d = bgw_doubts_create(2, 0);
+    int through = 0;
+    for (int i = 0; i < 100; i++)
+        through += bgw_doubts_take_unasked(d, id(1), 0);
+    CHECK_EQ_I64(through, 5);
+    CHECK(!bgw_doubts_take(d, id(1), 0)); /* who comes now comes for the first time */
+    CHECK(bgw_doubts_take(d, id(1), 0));
+    bgw_doubts_denied(d, id(2), 0);
+    CHECK(!bgw_doubts_take_unasked(d, id(2), 1000));
     bgw_doubts_destroy(&d);
 }
