@@ -30,6 +30,7 @@ enum bgw_status bgw_embedded_broker_create(struct bgw_embedded_broker **out,
     if (st == BGW_OK) {
         b->cluster = rd_kafka_handle_mock_cluster(b->rk);
         BGW_ASSERT(b->cluster != NULL);
+        rd_kafka_mock_group_initial_rebalance_delay_ms(b->cluster, 0); /* nobody else is on the way */
     }
     for (size_t i = 0; st == BGW_OK && i < count; i++)
         st = bgw_embedded_broker_add_topic(b, topics[i], partitions[i], error);

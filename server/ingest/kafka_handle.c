@@ -21,7 +21,8 @@
 #include <strings.h>
 #include <time.h>
 
-#define READS (BGW_KAFKA_CONSUMER | BGW_KAFKA_CONTROL)
+#define FETCHES (BGW_KAFKA_CONSUMER | BGW_KAFKA_MEMBER)
+#define READS (FETCHES | BGW_KAFKA_CONTROL)
 #define WRITES (BGW_KAFKA_PRODUCER | BGW_KAFKA_WRITER)
 #define TALKS (READS | WRITES)
 #define ENV_NAME_MAX 128
@@ -32,25 +33,32 @@ struct setting { /* immutable */
 };
 
 static const struct setting fixed_settings[] = {
-    {"enable.auto.commit", "false", BGW_KAFKA_CONSUMER},
-    {"enable.auto.offset.store", "false", BGW_KAFKA_CONSUMER},
-    {"auto.offset.reset", "error", BGW_KAFKA_CONSUMER},
-    {"enable.partition.eof", "true", BGW_KAFKA_CONSUMER},
+    {"enable.auto.commit", "false", FETCHES},
+    {"enable.auto.offset.store", "false", FETCHES},
+    {"auto.offset.reset", "error", FETCHES},
+    {"enable.partition.eof", "true", FETCHES},
     {"allow.auto.create.topics", "false", READS},
     {"enable.idempotence", "true", BGW_KAFKA_WRITER},
     {"acks", "all", BGW_KAFKA_WRITER},
+    {"isolation.level", "read_committed", BGW_KAFKA_MEMBER},
 };
 
 static const struct setting default_settings[] = {
     {"client.id", "bgw", TALKS},
     /* manual assignment joins no group, but the client wants the name of one */
     {"group.id", "bgw", BGW_KAFKA_CONSUMER},
-    {"check.crcs", "true", BGW_KAFKA_CONSUMER},
-    {"fetch.wait.max.ms", "20", BGW_KAFKA_CONSUMER},
-    {"fetch.error.backoff.ms", "50", BGW_KAFKA_CONSUMER},
-    {"fetch.queue.backoff.ms", "20", BGW_KAFKA_CONSUMER},
-    {"queued.max.messages.kbytes", "32768", BGW_KAFKA_CONSUMER},
-    {"topic.metadata.refresh.interval.ms", "30000", READS},
+    /* who stays keeps its partitions; and one that vanished is replaced within about ten seconds */
+    {"partition.assignment.strategy", "cooperative-sticky", BGW_KAFKA_MEMBER},
+    {"session.timeout.ms", "10000", BGW_KAFKA_MEMBER},
+    {"heartbeat.interval.ms", "1000", BGW_KAFKA_MEMBER},
+    {"check.crcs", "true", FETCHES},
+    {"fetch.wait.max.ms", "20", FETCHES},
+    {"fetch.error.backoff.ms", "50", FETCHES},
+    {"fetch.queue.backoff.ms", "20", FETCHES},
+    {"queued.max.messages.kbytes", "32768", FETCHES},
+    {"topic.metadata.refresh.interval.ms", "30000", BGW_KAFKA_CONSUMER | BGW_KAFKA_CONTROL},
+    /* this is how it hears of partitions that were added */
+    {"topic.metadata.refresh.interval.ms", "5000", BGW_KAFKA_MEMBER},
     /* a broker that is back after a restart is seen within about a second, not ten */
     {"reconnect.backoff.ms", "100", TALKS},
     {"reconnect.backoff.max.ms", "1000", TALKS},
@@ -97,7 +105,14 @@ static void set_own(rd_kafka_conf_t *conf, const struct setting *s)
     BGW_ASSERT(res == RD_KAFKA_CONF_OK);
 }
 
-static enum bgw_status check_fixed(const char *name, const char *value, struct bgw_buf *error)
+/* What only a group's member fixes is anybody else's to choose. */
+static bool binds(const struct setting *s, enum bgw_kafka_role role)
+{
+    return s->roles != BGW_KAFKA_MEMBER || role == BGW_KAFKA_MEMBER;
+}
+
+static enum bgw_status check_fixed(enum bgw_kafka_role role, const char *name, const char *value,
+                                   struct bgw_buf *error)
 {
     char env[ENV_NAME_MAX];
     env_name(name, env);
@@ -108,7 +123,7 @@ static enum bgw_status check_fixed(const char *name, const char *value, struct b
     }
     for (size_t i = 0; i < COUNT_OF(fixed_settings); i++) {
         const struct setting *s = &fixed_settings[i];
-        if (strcmp(name, s->name) != 0 || strcmp(value, s->value) == 0)
+        if (strcmp(name, s->name) != 0 || strcmp(value, s->value) == 0 || !binds(s, role))
             continue;
         bgw_buf_appendf(error, "%s: the gateway relies on %s=%s; remove %s", env, s->name,
                         s->value, env);
@@ -171,7 +186,7 @@ static enum bgw_status fill(rd_kafka_conf_t *conf, enum bgw_kafka_role role,
     /* the broker in this process is nobody's cluster: what the operator gave is for the real one */
     for (size_t i = 0; config && role != BGW_KAFKA_BROKER && i < config->kafka_prop_count; i++) {
         const char *name = config->kafka_props[i].name, *value = config->kafka_props[i].value;
-        enum bgw_status st = check_fixed(name, value, error);
+        enum bgw_status st = check_fixed(role, name, value, error);
         if (st == BGW_OK)
             st = set_given(conf, name, value, error);
         if (st != BGW_OK)
@@ -184,23 +199,27 @@ static enum bgw_status fill(rd_kafka_conf_t *conf, enum bgw_kafka_role role,
     return BGW_OK;
 }
 
-enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bgw_kafka_role role,
-                                        const struct bgw_config *config, const char *bootstrap,
-                                        struct bgw_buf *error)
+static rd_kafka_conf_t *make_conf(enum bgw_kafka_role role, const struct bgw_config *config,
+                                  const char *bootstrap, struct bgw_buf *error)
 {
-    char text[512] = "";
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     enum bgw_status st = fill(conf, role, config, error);
     if (st == BGW_OK && bootstrap)
         st = set_given(conf, "bootstrap.servers", bootstrap, error);
     if (st != BGW_OK) {
         rd_kafka_conf_destroy(conf);
-        return st;
+        return NULL;
     }
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
-    if (role & WRITES)
-        rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
+    return conf;
+}
+
+/* Takes `conf`. */
+static enum bgw_status start_client(rd_kafka_t **out, enum bgw_kafka_role role,
+                                    rd_kafka_conf_t *conf, struct bgw_buf *error)
+{
+    char text[512] = "";
     rd_kafka_type_t type = role & READS ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
     *out = rd_kafka_new(type, conf, text, sizeof(text));
     if (*out)
@@ -208,6 +227,38 @@ enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bgw_kafka_role ro
     rd_kafka_conf_destroy(conf);
     bgw_buf_appendf(error, "the Kafka client cannot start with these KAFKA_* properties: %s", text);
     return BGW_CONFIG;
+}
+
+enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bgw_kafka_role role,
+                                        const struct bgw_config *config, const char *bootstrap,
+                                        struct bgw_buf *error)
+{
+    rd_kafka_conf_t *conf = make_conf(role, config, bootstrap, error);
+    if (!conf)
+        return BGW_CONFIG;
+    if (role & WRITES)
+        rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
+    return start_client(out, role, conf, error);
+}
+
+enum bgw_status bgw_kafka_handle_create_member(rd_kafka_t **out,
+                                               const struct bgw_kafka_joining *joining,
+                                               const struct bgw_config *config,
+                                               const char *bootstrap, struct bgw_buf *error)
+{
+    rd_kafka_conf_t *conf = make_conf(BGW_KAFKA_MEMBER, config, bootstrap, error);
+    if (!conf)
+        return BGW_CONFIG;
+    /* the operator's group.id names the gateways, which are members of nothing */
+    enum bgw_status st = set_given(conf, "group.id", joining->group, error);
+    if (st != BGW_OK) {
+        rd_kafka_conf_destroy(conf);
+        return st;
+    }
+    rd_kafka_conf_set_opaque(conf, joining->arg);
+    rd_kafka_conf_set_rebalance_cb(conf, joining->rebalance);
+    rd_kafka_conf_set_offset_commit_cb(conf, joining->committed);
+    return start_client(out, BGW_KAFKA_MEMBER, conf, error);
 }
 
 /* two threads: the one that waits and the one that ends the client; whoever is last frees it */

@@ -20,6 +20,7 @@ enum bgw_kafka_role {
     BGW_KAFKA_PRODUCER = 4,
     BGW_KAFKA_BROKER = 8,   /* the mock cluster's host */
     BGW_KAFKA_WRITER = 16,  /* a producer whose caller waits for each record */
+    BGW_KAFKA_MEMBER = 32,  /* reads the partitions that its group gives it */
 };
 
 /* `config` may be NULL: no operator's properties. `error` names the property at fault. */
@@ -27,6 +28,20 @@ BGW_MUST_CHECK enum bgw_status bgw_kafka_handle_create(rd_kafka_t **out, enum bg
                                                        const struct bgw_config *config,
                                                        const char *bootstrap,
                                                        struct bgw_buf *error);
+/* What a member of a group needs besides. The callbacks come to whoever reads the consumer's queue. */
+struct bgw_kafka_joining {
+    const char *group;
+    void *arg; /* the callbacks' last argument */
+    void (*rebalance)(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+                      rd_kafka_topic_partition_list_t *partitions, void *arg);
+    void (*committed)(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+                      rd_kafka_topic_partition_list_t *offsets, void *arg);
+};
+BGW_MUST_CHECK enum bgw_status bgw_kafka_handle_create_member(rd_kafka_t **out,
+                                                              const struct bgw_kafka_joining *joining,
+                                                              const struct bgw_config *config,
+                                                              const char *bootstrap,
+                                                              struct bgw_buf *error);
 /* Any thread that is not one of the client's own. Everything taken from the client must have been
  * given back. Waits at most `wait_ms`; a client that takes longer is left to end by itself, with a
  * line in the log. */

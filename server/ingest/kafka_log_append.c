@@ -8,6 +8,7 @@
 #include "kafka_log.h"
 
 #include "kafka_handle.h"
+#include "kafka_outgoing.h"
 
 #include "bgw/assert.h"
 #include "bgw/log.h"
@@ -150,46 +151,14 @@ void bgw_log_writer_destroy(struct bgw_log_writer **writer)
 
 /* --- to the brokers --- */
 
-static enum bgw_status status_of(rd_kafka_resp_err_t err)
-{
-    switch ((int)err) {
-    case RD_KAFKA_RESP_ERR_NO_ERROR:
-        return BGW_OK;
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-        return BGW_TOO_LARGE;
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        return BGW_NOT_FOUND;
-    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
-    case RD_KAFKA_RESP_ERR__TIMED_OUT:
-        return BGW_TIMEOUT;
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-        return BGW_DENIED;
-    default:
-        return BGW_UNAVAILABLE;
-    }
-}
-
-/* librdkafka takes pointers to bytes that it only reads as void *. */
-static void *bytes(struct bgw_slice s)
-{
-    return (void *)(uintptr_t)s.data;
-}
-
 static void send_now(struct bgw_log_writer *w, struct append *a)
 {
     bgw_list_remove(&a->link);
     bgw_list_push_back(&w->sent, &a->link);
-    rd_kafka_resp_err_t err =
-        rd_kafka_producev(w->rk, RD_KAFKA_V_TOPIC(w->config.topic),
-                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                          RD_KAFKA_V_KEY(bytes(a->key), a->key.len),
-                          RD_KAFKA_V_VALUE(bytes(a->value), a->value.len), RD_KAFKA_V_OPAQUE(a),
-                          RD_KAFKA_V_END);
+    const struct bgw_kafka_outgoing o = {.partition = RD_KAFKA_PARTITION_UA, .key = a->key, .value = a->value};
+    rd_kafka_resp_err_t err = bgw_kafka_outgoing_send(w->rk, w->config.topic, &o, a);
     if (err)
-        finish(w, a, status_of(err));
+        finish(w, a, bgw_kafka_outgoing_status(err));
 }
 
 static void pump(struct bgw_log_writer *w)
@@ -263,7 +232,7 @@ bool bgw_log_writer_append(struct bgw_log_writer *w, struct bgw_slice key, struc
 static void on_report(struct bgw_log_writer *w, const rd_kafka_message_t *m)
 {
     struct append *a = m->_private;
-    enum bgw_status st = status_of(m->err);
+    enum bgw_status st = bgw_kafka_outgoing_status(m->err);
     if (st != BGW_NOT_FOUND || a->tried) {
         finish(w, a, st);
         return;

@@ -9,6 +9,7 @@
 #include "bgw/clock.h"
 #include "bgw/log.h"
 #include "kafka_handle.h"
+#include "kafka_outgoing.h"
 
 #include <stdlib.h>
 
@@ -39,56 +40,16 @@ enum bgw_status bgw_kafka_producer_create(struct bgw_kafka_producer **out,
     return BGW_OK;
 }
 
-static void add_header(rd_kafka_headers_t *headers, const char *name, struct bgw_slice value)
-{
-    if (value.data)
-        rd_kafka_header_add(headers, name, -1, value.data, (ssize_t)value.len);
-}
-
-static rd_kafka_headers_t *headers_of(const struct bgw_kafka_outgoing *o)
-{
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(3);
-    add_header(headers, "tenant", o->h_tenant);
-    add_header(headers, "v", o->h_v);
-    add_header(headers, "traceparent", o->h_traceparent);
-    return headers;
-}
-
 static enum bgw_status status_of(rd_kafka_resp_err_t err)
 {
-    switch ((int)err) {
-    case RD_KAFKA_RESP_ERR_NO_ERROR:
-        return BGW_OK;
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
-        return BGW_FULL;
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-        return BGW_TOO_LARGE;
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        return BGW_NOT_FOUND;
-    default:
-        return BGW_UNAVAILABLE;
-    }
-}
-
-/* librdkafka takes pointers to bytes that it only reads as void *. */
-static void *bytes(struct bgw_slice s)
-{
-    return (void *)(uintptr_t)s.data;
+    enum bgw_status st = bgw_kafka_outgoing_status(err);
+    return st == BGW_TIMEOUT || st == BGW_DENIED ? BGW_UNAVAILABLE : st; /* TIMEOUT is flush's own */
 }
 
 enum bgw_status bgw_kafka_producer_send_outgoing(struct bgw_kafka_producer *p, const char *topic,
                                                  const struct bgw_kafka_outgoing *o)
 {
-    rd_kafka_headers_t *headers = headers_of(o);
-    rd_kafka_resp_err_t err = rd_kafka_producev(
-        p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(o->partition),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(bytes(o->key), o->key.len),
-        RD_KAFKA_V_VALUE(bytes(o->value), o->value.len), RD_KAFKA_V_HEADERS(headers),
-        RD_KAFKA_V_END);
-    if (err)
-        rd_kafka_headers_destroy(headers); /* taken only by a message that was accepted */
+    rd_kafka_resp_err_t err = bgw_kafka_outgoing_send(p->rk, topic, o, NULL);
     bgw_kafka_producer_poll(p);
     return status_of(err);
 }
