@@ -395,7 +395,51 @@ def resume():
     yield "signed-short", b"\2\1"
 
 
-TARGETS = {f.__name__: f for f in (http, ws, kafka, config, commands, jwt, jwks, proxy, forwarded, revocation, resume, signalr, app)}
+def sources():
+    def answers(*texts, seed=7):
+        return b"\0" + struct.pack(">H", seed) + b"".join(t.encode().replace(b"\n", b"\r\n") for t in texts)
+
+    yield "hash", answers("*3\n$3\n123\n$1\n7\n$13\n1700000000000\n")
+    yield "missing", answers("*3\n$-1\n$-1\n$-1\n", "$-1\n", "_\n")
+    yield "errors", answers("-WRONGTYPE Operation\n", "-NOSCRIPT No\n", "-READONLY You\n", "!5\nERR a\n")
+    yield "message", answers("*3\n$7\nmessage\n$18\nbalance:invalidate\n$1\na\n", seed=0)
+    yield "push", answers(">2\n$10\ninvalidate\n*2\n$15\nbalance:t:a:NGN\n$9\nbalance:x\n", ">2\n$10\ninvalidate\n_\n")
+    yield "resp3", answers("%2\n+a\n:1\n+b\n#t\n", "~2\n,1.5\n(123456789012345678901\n", "|1\n+x\n:1\n", "=7\ntxt:abc\n")
+    yield "many", answers("*20\n" + ":1\n" * 20, ":2\n")
+    yield "deep", answers("*1\n" * 12 + ":1\n")
+    yield "too-many", answers("*4097\n:1\n")
+    yield "negative", answers("*-2\n", "$-5\nx\n")
+    yield "cut", answers("$10\nabc")
+    yield "sentinel", answers("*2\n$9\n127.0.0.1\n$4\n6379\n", "*3\n$6\nmaster\n:0\n*0\n")
+
+    def balance(first, **members):
+        return b"\1" + first + json.dumps(members).encode()
+
+    whole = {"accountId": "acc", "minor": 9007199254740993, "currency": "NGN", "pendingMinor": -1, "v": 7, "ts": 1700000000000, "tenant": "tnt_demo"}
+    yield "balance", balance(b"\1", **whole)
+    yield "balance-bare", balance(b"\1", accountId="acc", balance=5)
+    yield "balance-names", balance(b"\1", accountId="acc", balance=5, availableMinor=5, balanceMinor=5, extra=[{"a": "\u20ac"}])
+    yield "balance-quoted-v", balance(b"\1", accountId="acc", minor=5, v="9007199254740995")
+    yield "balance-other", balance(b"\0", accountId="msisdn::1", minor=-5, currency="USD", tenant="t2")
+    yield "balance-mismatch", balance(b"\0", **whole)
+    yield "balance-float", b'\1\1{"accountId":"acc","minor":1.0}'
+    yield "balance-twice", b'\1\1{"accountId":"acc","minor":1,"minor":2}'
+    yield "list", b'\2["a", "msisdn::2", {"accountId":"b","tenant":"t2"} ]'
+    yield "list-lines", b'\2a\nmsisdn::2\r\n"c"\n{"accountId":"b","tenant":"t2"}\n'
+    yield "list-empty", b"\2[]"
+    yield "list-escapes", b'\2["\\u0061","\\""]'
+    yield "list-broken", b'\2["a","b'
+    yield "list-page", b"\2<html>\n"
+    yield "list-long", b'\2["' + b"a" * 66 + b'"]'
+    yield "invalidation", b'\3{"accountId":"a","tenant":"t","currency":"USD","v":9007199254740993}'
+    yield "invalidation-bare", b"\3msisdn::234"
+    yield "invalidation-quoted", b'\3{"accountId":"a","tenant":"t","currency":"USD","v":"12"}'
+    yield "invalidation-null", b'\3{"accountId":"a","tenant":null,"currency":null,"v":null}'
+    yield "key", b"\4balance:t:a::b:USD"
+    yield "key-short", b"\4balance:t:USD"
+
+
+TARGETS = {f.__name__: f for f in (http, ws, kafka, config, commands, jwt, jwks, proxy, forwarded, revocation, resume, signalr, app, sources)}
 
 
 def main():
