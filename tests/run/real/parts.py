@@ -116,11 +116,9 @@ class OurPostgres(Postgres):
 
 class KafkaPart(Server):
     name, what = "kafka", "Apache Kafka"
-    # a broker that comes back is let in when the one that it was is given up
-    quick_return = ("broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=400")
 
     def __init__(self, port):
-        super().__init__(OurKafka(port_or_another(port), self.quick_return))
+        super().__init__(OurKafka(port_or_another(port)))
         self.server.create("balance-updates", PARTITIONS)
         self.server.create("ledger-events", 1)
         self.server.create("bgw-revocations", 1, **{"cleanup.policy": "compact"})
