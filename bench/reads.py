@@ -23,13 +23,13 @@ def row(step):
     tried = step["asked"] + step["failures"]["unsent"]
     return {"rate": step["rate"], "requests_s": step["requests_s"], "p50_ms": us["p50"] / 1000, "p99_ms": us["p99"] / 1000,
             "p999_ms": us["p999"] / 1000, "max_ms": us["max"] / 1000, "failed": step["failed"], "failed_percent": percent(step["failed"], tried),
-            "failures": step["failures"], "cache": step["cache"], "source": step["source"], "server_cpu_us": step["server_cpu_us"],
+            "failures": step["failures"], "refusal": step["refusal"], "cache": step["cache"], "source": step["source"], "server_cpu_us": step["server_cpu_us"],
             "client_cpu_us": step["client_cpu_us"]}
 
 
 def print_row(name, r):
     print(f"  {name:<22} {r['requests_s']:>9.0f}/s  p50 {r['p50_ms']:>7.2f} ms  p99 {r['p99_ms']:>7.2f} ms  p99.9 {r['p999_ms']:>7.2f} ms"
-          f"  failed {r['failed_percent']:.2f} %" + (f" {({k: v for k, v in r['failures'].items() if v})}" if r["failed"] else ""), flush=True)
+          f"  failed {r['failed_percent']:.2f} %" + (f" {({k: v for k, v in r['failures'].items() if v})} {r['refusal']}" if r["failed"] else ""), flush=True)
 
 
 # ---- reads ----
@@ -106,7 +106,7 @@ def reads_most(args):
 def spike_run(args, cache):
     short = args.short
     steps = [(500, 2 if short else 10), (3000, 6 if short else 40), (500, 2 if short else 10)]
-    with Redis() as redis, Origin(delay_ms=5) as origin, gateway(shards=2, **reader_env(redis, origin, BGW_ORIGIN_CONNECTIONS=64)) as g:
+    with Redis() as redis, Origin(delay_ms=5) as origin, gateway(shards=2, **reader_env(redis, origin, BGW_ORIGIN_CONNECTIONS=48)) as g:
         wait_channel(g)
         switch(g, l1=cache, l2=cache)
         with ledger_that_says_so(redis, 10000, 10):

@@ -85,7 +85,7 @@ static bool all_have(struct swarm *s, int64_t deadline_ns)
 int cold_main(int argc, char **argv)
 {
     static struct hist first;
-    struct swarm s = {.trigger_fd = -1};
+    static struct swarm s = {.trigger_fd = -1};
     if (!parse(&s.opt, argc, argv)) {
         fprintf(stderr, "usage: bgw-swarm cold --url HOST:PORT --token T --clients N [--prefix P] [--connect-per-s N] [--timeout-s N]\n");
         return 2;

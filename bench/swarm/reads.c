@@ -191,6 +191,8 @@ static void merge(struct counts *into, const struct counts *c)
     into->ended_ns = into->ended_ns > c->ended_ns ? into->ended_ns : c->ended_ns;
     hist_merge(&into->latency, &c->latency);
     hist_merge(&into->service, &c->service);
+    if (c->refusal[0])
+        memcpy(into->refusal, c->refusal, sizeof(into->refusal));
 }
 
 #define LLU(x) ((unsigned long long)(x))
@@ -211,8 +213,8 @@ static void print_step(const struct team *t, int i, const struct counts *c)
     double answered = (double)(c->latency.count ? c->latency.count : 1);
     printf("%s{\"rate\":%d,\"seconds\":%.3f,\"asked\":%llu,\"ok\":%llu,\"requests_s\":%.1f,\"failed\":%llu,\"wrong\":%llu,", i ? "," : "",
            t->opt.steps[i].rate, s, LLU(c->asked), LLU(c->ok), (double)c->ok / s, LLU(failed_of(c)), LLU(wrong_of(c)));
-    printf("\"failures\":{\"503\":%llu,\"404\":%llu,\"other\":%llu,\"broken\":%llu,\"timeouts\":%llu,\"unsent\":%llu},",
-           LLU(c->status_503), LLU(c->status_404), LLU(c->status_other), LLU(c->broken), LLU(c->timeouts), LLU(c->unsent));
+    printf("\"failures\":{\"503\":%llu,\"404\":%llu,\"other\":%llu,\"broken\":%llu,\"timeouts\":%llu,\"unsent\":%llu},\"refusal\":\"%s\",",
+           LLU(c->status_503), LLU(c->status_404), LLU(c->status_other), LLU(c->broken), LLU(c->timeouts), LLU(c->unsent), c->refusal);
     printf("\"wrongs\":{\"values\":%llu,\"accounts\":%llu,\"regressions\":%llu,\"futures\":%llu,\"strange\":%llu},\"epochs\":%llu,"
            "\"reconnects\":%llu,",
            LLU(c->wrong_values), LLU(c->wrong_accounts), LLU(c->regressions), LLU(c->futures), LLU(c->strange), LLU(c->epochs),

@@ -48,6 +48,7 @@ struct counts { /* of one step and thread */
     uint64_t cache[CACHE_WORDS], source[SOURCE_WORDS];
     int64_t began_ns, ended_ns;
     struct hist latency, service; /* from when it was due; from when it was sent */
+    char refusal[40];             /* the code of one that was refused */
 };
 
 struct lane {

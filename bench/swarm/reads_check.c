@@ -151,11 +151,25 @@ static void check_balance(struct load *l, const struct lane *at, const struct re
     l->now->source[r->source]++;
 }
 
+/* What the last problem body calls itself; a shed answer is plain text. */
+static void note_refusal(struct counts *c, const struct response *r)
+{
+    const char *code = AFTER(r, "\"code\":\"");
+    size_t n = code ? strcspn(code, "\"\r\n") : 0;
+    if (n >= sizeof(c->refusal) || strspn(code ? code : "", "abcdefghijklmnopqrstuvwxyz_0123456789") < n)
+        n = 0;
+    memcpy(c->refusal, n ? code : "none", n ? n : 5);
+    c->refusal[n ? n : 4] = 0;
+}
+
 void response_check(struct load *l, const struct lane *at, const struct response *r)
 {
-    if (r->status == 200)
+    if (r->status == 200) {
         check_balance(l, at, r);
-    else if (r->status == 503)
+        return;
+    }
+    note_refusal(l->now, r);
+    if (r->status == 503)
         l->now->status_503++;
     else if (r->status == 404)
         l->now->status_404++;
