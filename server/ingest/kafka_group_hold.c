@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #define LEAVE_MS 3000
+#define COUNTING_MS 10000 /* the next word of the group, which ends the wait, takes no longer if it comes */
 
 /* --- what is done --- */
 
@@ -57,7 +58,8 @@ static void commit_list(struct bgw_kafka_group *g, rd_kafka_topic_partition_list
 
 void bgw_group_commit(struct bgw_kafka_group *g)
 {
-    rd_kafka_topic_partition_list_t *list = g->commits || g->leaving ? NULL : dirty_list(g);
+    bool later = g->commits || g->leaving || bgw_clock_now().mono_ms < g->commit_after_ms;
+    rd_kafka_topic_partition_list_t *list = later ? NULL : dirty_list(g);
     if (list)
         commit_list(g, list);
 }
@@ -82,6 +84,8 @@ void bgw_group_on_committed(void *arg, rd_kafka_resp_err_t err, const rd_kafka_t
     g->called = true;
     g->commits -= g->commits > 0;
     tell_failed(err, -1);
+    if (err == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS)
+        g->commit_after_ms = bgw_clock_now().mono_ms + COUNTING_MS;
     for (int i = 0; !err && list && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *at = &list->elems[i];
         struct bgw_group_part *p = bgw_group_part(g, at->partition);
@@ -240,6 +244,7 @@ void bgw_group_on_rebalance(void *arg, rd_kafka_resp_err_t err, rd_kafka_topic_p
 {
     struct bgw_kafka_group *g = arg;
     g->called = true;
+    g->commit_after_ms = 0;
     if (g->leaving) /* the group does not wait for us any more */
         finish_leaving(g);
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {

@@ -60,6 +60,7 @@ struct bgw_kafka_group { /* loop's thread; lag, control's trouble and the atomic
     int commits;            /* under way */
     rd_kafka_topic_partition_list_t *leaving; /* taken from us, as soon as what is done is committed */
     int64_t leave_by_ms;
+    int64_t commit_after_ms; /* the members are being counted: a commit now would be one of an old generation */
     struct bgw_kafka_progress progress[BGW_GROUP_PROGRESS_MAX];
     size_t progress_len;
 
