@@ -165,6 +165,8 @@ static struct partition *running(struct bgw_projector *p, int32_t id)
 
 static struct event *make_event(struct partition *a, int64_t offset)
 {
+    if (offset > a->window.last + 1) /* markers of transactions, compaction; nothing else may leave one out */
+        BGW_LOG(BGW_LOG_DEBUG, "offsets_left_out", {"partition", LI(a->id)}, {"after", LI(a->window.last)}, {"offset", LI(offset)});
     struct event *e = malloc(sizeof(*e));
     if (!e || !window_enter(&a->window, offset, &e->number)) {
         free(e);
@@ -212,6 +214,8 @@ void partition_end(struct bgw_projector *p, int32_t id, int64_t next)
 {
     struct partition *a = running(p, id);
     struct event *e = a && next - 1 > a->window.last ? make_event(a, next - 1) : NULL;
+    if (e)
+        BGW_LOG(BGW_LOG_DEBUG, "end_passed_over", {"partition", LI(a->id)}, {"offset", LI(next - 1)});
     if (e)
         (void)take(a, e);
 }

@@ -2,17 +2,21 @@
 """`bgw project` as a child process; a ledger that writes events and knows what must come of them; and a reader of records."""
 
 import collections
+import contextlib
 import itertools
 import json
 import os
 import pathlib
 import random
 import subprocess
+import tempfile
 
 from confluent_kafka import Consumer, TopicPartition
 
 from .gateway import ADDRESS, Gateway, clean_env
 from .kafka import Feed
+from .redis import Redis, RedisError
+from .wait import until
 
 TENANT, CURRENCY = "tnt_demo", "NGN"
 
@@ -23,7 +27,7 @@ class Projector(Gateway):
     def __init__(self, kafka, redis, ledger, balances, binary=None, wait=True, **env):  # pylint: disable=super-init-not-called
         self.open_dir()
         settings = dict(KAFKA_BOOTSTRAP=kafka.bootstrap, TOPIC_LEDGER=ledger, TOPIC_BALANCE_UPDATES=balances, BGW_DRAIN_S=5,
-                        BGW_ADMIN_LISTEN=ADDRESS, BGW_READY_FILE=self.ready_path, BGW_LOG_FORMAT="json",
+                        BGW_ADMIN_LISTEN=ADDRESS, BGW_READY_FILE=self.ready_path, BGW_LOG_FORMAT="json", BGW_LOG_LEVEL="debug",
                         KAFKA_SESSION_TIMEOUT_MS=6000, **redis.settings)
         settings.update(env)
         self.binary = binary or os.environ["BGW_BIN"]
@@ -32,8 +36,11 @@ class Projector(Gateway):
         if wait:
             self.wait_ready()
 
+    def finish(self, timeout):
+        super().finish(timeout)
+        assert "offsets_left_out" not in self.log_text(), self.log_text()[-3000:]  # no topic here has holes
+
     def open_dir(self):
-        import tempfile  # pylint: disable=import-outside-toplevel
         self.dir = tempfile.TemporaryDirectory(prefix="bgw-project-")
         self.ready_path = pathlib.Path(self.dir.name, "ready")
         self.log_path = pathlib.Path(self.dir.name, "log")
@@ -130,7 +137,7 @@ class Records:
 def check_told(records, redis, ledger):
     """No account's records go back in v, no v has two values, and the last one is the position."""
     told = records.by_account()
-    for (tenant, name, currency), values in told.items():
+    for (_, name, _), values in told.items():
         versions = [r["v"] for r in values]
         assert versions == sorted(versions), (name, [b for a, b in itertools.pairwise(versions) if b < a])
         amounts = {}
@@ -140,3 +147,17 @@ def check_told(records, redis, ledger):
         last = told[tenant, name, currency][-1]
         assert (last["minor"], last["v"]) == position(redis, name, tenant, currency), (name, last)
         assert last["v"] == events - 1
+
+
+class KeptRedis(Redis):
+    """One that has what it was given again after a violent end."""
+
+    def start(self):
+        argv = [self.server, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", self.dir.name, "--port", str(self.port)]
+        self.proc = subprocess.Popen(argv, stdout=self.log, stderr=self.log)
+        until(self.answers, 20, "Redis to answer")
+
+    def answers(self):
+        with contextlib.suppress(RedisError):  # it is still loading
+            return super().answers()
+        return False
