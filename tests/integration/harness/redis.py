@@ -62,6 +62,7 @@ class Resp:
 
 class Redis:
     spawn = staticmethod(subprocess.Popen)
+    appendonly = "no"  # "yes": a killed one comes back with what it had
 
     def __init__(self, server="redis-server", user=None, password=None, tls=False, port=0):
         """user, password: an ACL user besides the default one, which stays ours; tls: that port alone; port: 0 for a free one."""
@@ -78,7 +79,7 @@ class Redis:
         self.start()
 
     def start(self):
-        argv = [self.server, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.dir.name]
+        argv = [self.server, "--bind", "127.0.0.1", "--save", "", "--appendonly", self.appendonly, "--dir", self.dir.name]
         if self.tls:
             argv += ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", str(self.certified.cert), "--tls-key-file",
                      str(self.certified.key), "--tls-ca-cert-file", str(self.authority.cert), "--tls-auth-clients", "no"]
@@ -93,7 +94,7 @@ class Redis:
         assert self.proc.poll() is None, "Redis ended"
         try:
             return self.call("PING") == b"PONG"
-        except OSError:
+        except (OSError, RedisError):  # or it still reads what it has kept
             return False
 
     def connect(self, user=None, password=None):

@@ -106,6 +106,7 @@ class OurKafka(Kafka):
 
 class OurRedis(Redis):
     spawn = staticmethod(processes.spawn)
+    appendonly = "yes"  # the projector's positions are there
 
 
 class OurPostgres(Postgres):
