@@ -55,6 +55,10 @@ struct bgw_feed {
     struct bgw_slice default_tenant;
     bgw_part default_part;
     int64_t fresh_ms, stale_ms;
+    /* A value that is older than fresh_ms by at most this much is answered at once, labelled, while one fetch renews it behind the
+     * reader's back; what is older waits for that fetch, and is answered, labelled, only if it fails. 0: never at once, the balance
+     * feed's rule. Who watches is told of every state at once, whatever this says. */
+    int64_t revalidate_ms;
     const char *read_scope, *read_all_scope, *grant_claim, *grant_type; /* "accounts.read" … */
     const char *no_such_key_text;                                       /* "no_such_account" */
     bool (*key_valid)(struct bgw_slice key);

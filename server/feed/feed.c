@@ -117,6 +117,7 @@ void bgw_feed_balance_init(struct bgw_feed *feed, struct bgw_slice default_tenan
         .default_part = default_part,
         .fresh_ms = 3000,
         .stale_ms = 30000,
+        .revalidate_ms = 0, /* nobody is shown an old balance while there is somebody to ask */
         .read_scope = "accounts.read",
         .read_all_scope = "accounts.read.all",
         .grant_claim = "accounts",

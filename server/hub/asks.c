@@ -15,6 +15,8 @@ void ask_slot(struct bgw_hub *hub, struct key *k, struct slot *s, struct watch *
     s->flags |= SLOT_WANTED;
     cell->ask = ticket;
     cell->asking = true;
+    if (!cell->waiting)
+        cell->wait_generation = c->generation;
     if (!hub->sources || BGW_BUG("ask_not_asked")) {
         tell_watch(hub, k, s, w);
         return;

@@ -257,11 +257,13 @@ static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w, 
         .answered = true,
         .version = slot_version(hub, c->key, c->slot),
         .value = bgw_blob_acquire(f->value),
+        .proved_mono_ms = c->fetch_ms,
         .source = f->source,
         .fetched = true,
         .joined = !cell->began,
+        .asked = cell->asking ? cell->ask : 0,
     };
-    cell->waiting = false;
+    cell->waiting = cell->asking = false;
     cell->bypassed = true;
     bgw_relay_put(hub->config.relays[w->shard], &cell->mark, &e);
 }
@@ -279,7 +281,7 @@ static bool bypass(struct bgw_hub *hub, struct care *c, const struct bgw_fetched
     bool shown = bypass_version(c, f), waiting = false;
     for (struct watch *w = c->key->watches; w; w = w->next) {
         struct cell *cell = watch_cell(w, c->slot);
-        if (!cell->waiting)
+        if (!cell->waiting && !cell->asking)
             continue;
         bool before = cell->wait_generation <= c->fetch_generation;
         if (before && shown)

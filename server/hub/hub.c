@@ -23,6 +23,8 @@ enum bgw_status bgw_hub_create(struct bgw_hub **out, const struct bgw_hub_config
     BGW_ASSERT(config->retry_min_ms > 0 && config->retry_max_ms >= config->retry_min_ms);
     BGW_ASSERT(config->retry_max_ms <= INT32_MAX);
     BGW_ASSERT(ops->fetch && ops->ask_watermark);
+    for (size_t i = 0; i < config->feed_count; i++)
+        BGW_ASSERT(config->feeds[i].stale_ms >= config->feeds[i].fresh_ms && config->feeds[i].revalidate_ms >= 0);
     struct bgw_hub *hub = calloc(1, sizeof(*hub));
     if (!hub)
         return BGW_NO_MEMORY;

@@ -8,6 +8,7 @@
  *   a read is answered with no less than the hub had sequenced when it came: whatever another shard has shown is in it
  *   what waits is bounded by reads_max, what is idle by reads_kept_max
  *   that a source failed is told to whoever waited for it, and to nobody who comes later
+ *   what is not current is answered without asking only within the feed's revalidate_ms
  *
  * A group without a value is not kept any longer for being read again, and is the first to go: the next watch asks anew.
  */
@@ -220,6 +221,34 @@ static bool judge(const struct bgw_shard *s, const struct bgw_read *r, struct bg
     return true;
 }
 
+/* ---- values that are not current ---- */
+
+enum renewal { RENEW_NOT, RENEW_BEHIND /* after it was answered */, RENEW_FIRST };
+
+static enum renewal renewal(const struct bgw_shard *s, const struct slot *slot)
+{
+    const struct bgw_feed *feed = group_feed(s, slot->group);
+    const int64_t at = slot->proved_mono_ms;
+    if (!slot->value || slot->state == BGW_STATE_FRESH || BGW_BUG("old_is_answered"))
+        return RENEW_NOT;
+    int64_t over_ms = s->now.mono_ms - at - feed->fresh_ms;
+    if (at <= 0 || over_ms > feed->revalidate_ms)
+        return RENEW_FIRST;
+    return over_ms > 0 ? RENEW_BEHIND : RENEW_NOT; /* not: it is young, and the hub is asking already */
+}
+
+/* The first that it hears of the slot is an old value: that is told only if its source fails, or has just been asked. */
+static void renew(struct bgw_shard *s, struct bgw_read *r, const struct slot *slot, const struct bgw_relay_entry *e)
+{
+    if (r->slot != slot || r->ask || e->fetched || e->failed)
+        return;
+    enum renewal how = renewal(s, slot);
+    if (how == RENEW_FIRST)
+        r->ask = ask_slot_due(s, r->slot);
+    else if (how == RENEW_BEHIND)
+        (void)ask_slot_due(s, r->slot);
+}
+
 /* ---- reads that wait ---- */
 
 static void look_again(struct bgw_shard *s, struct bgw_read *r)
@@ -291,6 +320,7 @@ void reads_news(struct bgw_shard *s, const struct slot *slot, const struct bgw_r
     for (const struct bgw_list *at = reads->next; at != reads; at = at->next) {
         struct bgw_read *r = BGW_CONTAINER(at, struct bgw_read, of_kept);
         note_fetched(r, slot, e);
+        renew(s, r, slot, e);
         look_again(s, r);
     }
 }
@@ -450,10 +480,13 @@ bool bgw_shard_read(struct bgw_shard *s, const struct bgw_read_question *q, void
     asked.slot = tenant ? want_slot(s, q, tenant, part) : NULL;
     tenant_release(s, tenant);
     *read = NULL;
-    if (asked.slot && (q->ask || only_failed(asked.slot)))
+    const enum renewal how = asked.slot ? renewal(s, asked.slot) : RENEW_NOT;
+    if (asked.slot && (q->ask || only_failed(asked.slot) || how == RENEW_FIRST))
         asked.ask = s->ask_ticket; /* none has it yet */
     asked.watched = asked.slot && asked.slot->answered && !asked.ask;
     if (asked.slot && judge(s, &asked, answer)) {
+        if (how == RENEW_BEHIND)
+            (void)ask_slot_due(s, asked.slot);
         keep(s, asked.slot);
         return true;
     }

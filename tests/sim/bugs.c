@@ -56,6 +56,7 @@ static const struct bug {
     {"read_never_ages", 200},
     {"deaf_never_stale", 200},
     {"trouble_never_ages", 200},
+    {"old_is_answered", 100},
     {"sweep_off", 50},
     {"channel_not_revalidated", 200},
     {"ask_not_asked", 100},

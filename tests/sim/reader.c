@@ -107,6 +107,20 @@ static void check_asked(const struct reader *d, const struct bgw_read_answer *a)
     sim_checks[CHECKED_ask_is_asked]++;
 }
 
+/* What is not current is not answered before a source was asked, but for as long as the feed allows. */
+static void check_renewed(const struct reader *d, const struct bgw_read_answer *a)
+{
+    struct world *w = d->world;
+    const int64_t allowed = w->feed.fresh_ms + w->feed.revalidate_ms;
+    if (a->result != BGW_READ_VALUE || a->state == BGW_STATE_FRESH)
+        return;
+    sim_checks[CHECKED_old_is_renewed_first] += !d->at_once;
+    if (d->at_once && (a->lag_ms < 0 || a->lag_ms > allowed))
+        sim_fail(w, "a read of slot %d is answered at once with what was last proved %lld ms ago: allowed are %lld", d->slot,
+                 (long long)a->lag_ms, (long long)allowed);
+    sim_faults[FAULT_renewed_behind] += d->at_once && a->lag_ms > w->feed.fresh_ms;
+}
+
 static void check_answer(const struct reader *d, const struct bgw_read_answer *a)
 {
     struct world *w = d->world;
@@ -129,6 +143,7 @@ static void check_answer(const struct reader *d, const struct bgw_read_answer *a
     if (a->result == BGW_READ_UNKNOWN && a->state != BGW_STATE_REMOVED && d->shown_here.epoch && !w->source)
         sim_fail(w, "a read of slot %d at replica %d knows nothing of what had been shown", d->slot, d->replica);
     check_asked(d, a);
+    check_renewed(d, a);
     sim_checks[CHECKED_read_answered]++;
 }
 

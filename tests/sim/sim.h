@@ -37,7 +37,7 @@
 #define SIM_FAULTS(X)                                                                            \
     X(fetch_lost) X(fetch_shed) X(fetch_reordered) X(fetch_without_v) X(cache_went_back) X(cache_forgot)       \
     X(silent_commit) X(channel_down) X(channel_up) X(invalidation_unheard) X(reads_prove) X(read_asks)        \
-    X(sources_dead_and_deaf) X(sources_dead_and_suspect)                                                      \
+    X(sources_dead_and_deaf) X(sources_dead_and_suspect) X(renewed_behind)                                    \
     X(record_duplicated) X(record_replayed) X(record_garbage) X(tombstone) X(proof_lost)          \
     X(watermark_late) X(fetch_stale) X(fetch_late) X(fetch_unavailable) X(fetch_not_found)        \
     X(invalidation_lost) X(invalidation) X(epoch_change) X(replica_restart) X(client_cut)         \
@@ -54,7 +54,7 @@
     X(nothing_revoked_is_sent) X(revoked_are_told) X(only_revoked_is_taken) X(revoked_is_refused)      \
     X(newer_token_heals) X(blind_first_is_proved) \
     X(read_never_older) X(proof_never_older) X(floor_is_met) X(read_answered) X(read_is_newest) \
-    X(source_is_told) X(deaf_is_told) X(I9_nobody_vouches) X(read_proves) X(ask_is_asked) X(errors_are_not_kept) X(read_through)
+    X(source_is_told) X(deaf_is_told) X(I9_nobody_vouches) X(old_is_renewed_first) X(read_proves) X(ask_is_asked) X(errors_are_not_kept) X(read_through)
 
 enum sim_fault {
 #define X(name) FAULT_##name,

@@ -311,6 +311,7 @@ static void world_init(struct world *w, uint64_t seed, bool verbose)
     bgw_hash_init_fixed(seed, ~seed);
     bgw_feed_balance_init(&w->feed, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
     w->feed.stale_ms = STALE_MS;
+    w->feed.revalidate_ms = seed % 3 ? 0 : 5000; /* a balance's rule, or that of a feed that may be old for a while */
     ledger_init(w);
     readers_start(w);
     for (int r = 0; r < REPLICAS; r++)

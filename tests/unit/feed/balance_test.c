@@ -355,3 +355,10 @@ TEST(rest_body_says_the_same_integer_under_every_readers_name)
                "\"availableMinor\":-9223372036854775808,\"balanceMinor\":-9223372036854775808,\"pendingMinor\":-7,\"ts\":0");
     drop();
 }
+
+TEST(an_old_balance_is_never_answered_while_there_is_somebody_to_ask)
+{
+    struct bgw_feed row;
+    bgw_feed_balance_init(&row, BGW_SLICE("tnt_demo"), bgw_part_of(BGW_SLICE("NGN")));
+    CHECK_EQ_I64(row.revalidate_ms, 0);
+}

@@ -238,3 +238,29 @@ TEST(another_currency_is_read_past_the_cache_only_if_the_cache_was_not_emptied_o
     CHECK(rig_last_fetch(&r)->past_cache);
     rig_end(&r);
 }
+
+/* The answer of a fetch that an invalidation has overtaken, until nobody is made to wait any longer. */
+static void storm(struct rig *r, int64_t minor)
+{
+    for (int i = 0; i < 3; i++) {
+        rig_invalidate(r, "A", -1);
+        rig_answer_from(r, BGW_SOURCE_DATABASE, minor, -1);
+    }
+}
+
+TEST(who_asks_in_a_storm_of_invalidations_is_given_what_was_read_as_it_is)
+{
+    struct rig r;
+    rig_start_sources(&r);
+    rig_watch(&r, 0, "A");
+    storm(&r, 5);
+    const struct bgw_relay_entry *e = rig_told(&r, 0);
+    CHECK(rig_minor(&r, e) == 5 && e->state == BGW_STATE_DELAYED);
+    CHECK_EQ_I64(e->proved_mono_ms, 1000);
+    rig_ask_source(&r, 0, "A", 7);
+    storm(&r, 6);
+    e = rig_told(&r, 0);
+    CHECK_EQ_I64(e->asked, 7);
+    CHECK(rig_minor(&r, e) == 6 && e->state == BGW_STATE_DELAYED && e->fetched);
+    rig_end(&r);
+}

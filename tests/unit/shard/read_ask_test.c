@@ -165,3 +165,100 @@ TEST(the_second_reader_of_a_cold_key_joins_the_first)
     CHECK(b.answer.fetched && b.answer.joined);
     rig_end(r);
 }
+
+/* ---- values that are not current ---- */
+
+static void restate(struct rig *r, enum bgw_slot_state state, uint32_t ticket, enum bgw_state_reason failed)
+{
+    struct bgw_relay_entry e = rig_entry(r, "A", "NGN", 5, "100");
+    e.state = (uint8_t)state;
+    e.reason = BGW_REASON_SOURCE_LAGGING;
+    e.asked = ticket;
+    e.failed = (uint8_t)failed;
+    rig_batch(r, &e, 1);
+}
+
+TEST(an_old_value_is_not_answered_before_its_source_was_asked)
+{
+    struct rig *r = open();
+    struct asked a, b;
+    uint32_t ticket = 0;
+    read_first(r, "A", 5, "100");
+    restate(r, BGW_STATE_DELAYED, 0, BGW_REASON_NONE);
+    CHECK(ask_plain(r, &a, "A")); /* it was proved just now: it is to be read again, and is not old */
+    CHECK_EQ_I64(a.answer.state, BGW_STATE_DELAYED);
+    r->now.mono_ms += r->feeds[0].fresh_ms + 1;
+    CHECK(!ask_plain(r, &a, "A"));
+    CHECK(!ask_plain(r, &b, "A"));
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 1);
+    fetched(r, "A", ticket, 6, "101", BGW_REASON_NONE);
+    CHECK_VALUE(&a, "101", 6);
+    CHECK_VALUE(&b, "101", 6);
+    CHECK(a.answer.state == BGW_STATE_FRESH && a.answer.fetched && b.answer.joined);
+    rig_end(r);
+}
+
+TEST(an_old_value_is_answered_as_what_it_is_when_its_source_fails)
+{
+    struct rig *r = open();
+    struct asked a;
+    uint32_t ticket = 0;
+    read_first(r, "A", 5, "100");
+    restate(r, BGW_STATE_STALE, 0, BGW_REASON_NONE);
+    r->now.mono_ms += 10 * r->feeds[0].fresh_ms;
+    for (int i = 1; i <= 2; i++) { /* whoever comes later has it tried again */
+        CHECK(!ask_plain(r, &a, "A"));
+        rig_turn(r);
+        CHECK_EQ_I64(asks(r, &ticket), i);
+        restate(r, BGW_STATE_STALE, ticket, BGW_REASON_SOURCE_UNAVAILABLE);
+        r->now.mono_ms += r->feeds[0].fresh_ms + 1;
+        CHECK_VALUE(&a, "100", 5);
+        CHECK(a.answer.state == BGW_STATE_STALE && !a.answer.fetched);
+    }
+    rig_end(r);
+}
+
+TEST(an_old_value_that_nobody_held_here_is_not_answered_at_once_either)
+{
+    struct rig *r = open();
+    struct asked a;
+    uint32_t ticket = 0;
+    CHECK(!ask_plain(r, &a, "A"));
+    rig_turn(r);
+    struct bgw_relay_entry e = rig_entry(r, "A", "NGN", 5, "100");
+    e.state = BGW_STATE_STALE;
+    e.proved_mono_ms = 0; /* nobody knows */
+    rig_batch(r, &e, 1);
+    CHECK_EQ_I64(a.answers, 0);
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 1);
+    fetched(r, "A", ticket, 6, "101", BGW_REASON_NONE);
+    CHECK_VALUE(&a, "101", 6);
+    rig_end(r);
+}
+
+TEST(a_feed_may_allow_an_old_value_for_a_while_and_one_fetch_renews_it_meanwhile)
+{
+    struct rig *r = open();
+    struct asked a;
+    uint32_t ticket = 0;
+    r->feeds[0].revalidate_ms = 2000;
+    read_first(r, "A", 5, "100");
+    restate(r, BGW_STATE_DELAYED, 0, BGW_REASON_NONE);
+    r->now.mono_ms += r->feeds[0].fresh_ms + 2000;
+    for (int i = 0; i < 50; i++) {
+        CHECK(ask_plain(r, &a, "A"));
+        CHECK_VALUE(&a, "100", 5);
+        CHECK(a.answer.state == BGW_STATE_DELAYED && a.answer.lag_ms == r->feeds[0].fresh_ms + 2000);
+    }
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 1);
+    r->now.mono_ms += 1;
+    CHECK(!ask_plain(r, &a, "A"));
+    rig_turn(r);
+    CHECK_EQ_I64(asks(r, &ticket), 2);
+    fetched(r, "A", ticket, 6, "101", BGW_REASON_NONE);
+    CHECK_VALUE(&a, "101", 6);
+    rig_end(r);
+}
