@@ -209,13 +209,22 @@ void partition_record(struct bgw_projector *p, const struct bgw_kafka_log_record
         reject(a, r->offset, why);
 }
 
-/* Markers of transactions and what compaction took stand at the end: they are passed over like an event that cannot be read. */
+/*
+ * Markers of transactions and what compaction took stand at the end: they are passed over like an event that cannot be read. What is
+ * passed over by mistake would be money that is forgotten, so the client is moved back first, and has to say the same again.
+ */
 void partition_end(struct bgw_projector *p, int32_t id, int64_t next)
 {
     struct partition *a = running(p, id);
-    struct event *e = a && next - 1 > a->window.last ? make_event(a, next - 1) : NULL;
-    if (e)
-        BGW_LOG(BGW_LOG_DEBUG, "end_passed_over", {"partition", LI(a->id)}, {"offset", LI(next - 1)});
+    if (!a || next - 1 <= a->window.last)
+        return;
+    if (a->end_seen != next || a->end_after != a->window.last) {
+        a->end_seen = next;
+        a->end_after = a->window.last;
+        bgw_kafka_group_begin(p->group, id, a->window.last + 1);
+        return;
+    }
+    struct event *e = make_event(a, next - 1);
     if (e)
         (void)take(a, e);
 }
@@ -300,6 +309,7 @@ static void run(struct partition *a, const struct step *s)
     a->refusal = STEP_FAILED;
     a->prev = applied;
     a->told = from - 1;
+    a->end_seen = -1;
     if (a->id == 0)
         p->drain = s->number[3];
     BGW_LOG(BGW_LOG_INFO, "partition_begun", {"partition", LI(a->id)}, {"applied", LI(applied)}, {"from", LI(from)},

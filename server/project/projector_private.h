@@ -33,6 +33,7 @@ struct partition {
     int64_t committed, low, high, goal; /* goal: what was there when it was given */
     int64_t prev;                       /* handed over to Redis last, or its watermark */
     int64_t told;                       /* as Redis knows it: up to here */
+    int64_t end_seen, end_after;        /* an end beyond the last record that was said once, and after which */
     size_t flying;                      /* events, and questions of it, that have not ended */
     bool paused;
     int64_t due_ms; /* STOPPED, REFUSED: when to begin */

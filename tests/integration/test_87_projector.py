@@ -8,7 +8,7 @@ import random
 import subprocess
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
 from harness.gateway import Gateway, clean_env
 from harness.kafka import free_port
@@ -244,12 +244,12 @@ def test_a_pause_of_kafka_is_waited_out(kafka, estate, redis):
 
 def test_a_drain_tells_what_was_taken_and_the_next_one_goes_on(estate, redis):
     accounts = [f"d{i}" for i in range(10)]
-    p = estate.projector()
     for _ in range(3):
+        p = estate.projector()
         estate.ledger.transfers(500, accounts)
         assert p.stop() == 0
         assert '"event":"drain_cut_short"' not in p.log_text()
-        p = estate.projector(wait=False)
+    estate.projector()
     estate.settled()
     check_told(estate.records, redis, estate.ledger)
 
@@ -298,3 +298,24 @@ def test_brokers_that_are_away_are_waited_for():
         status, body = until(lambda: (r := readyz(p)) and "cannot be reached" in r[1] and r, 20, "the reason")
         assert status == 503 and nowhere.bootstrap in body
         assert p.stop() == 0 and not p.ready_path.exists()
+
+
+def test_a_log_of_transactions_is_projected_to_its_end(estate, redis):
+    producer = Producer({"bootstrap.servers": estate.kafka.bootstrap, "transactional.id": "a-ledger", "log_level": 0})
+    producer.init_transactions(20)
+    for commits in (True, False, True, False):
+        producer.begin_transaction()
+        producer.produce(estate.events, json.dumps({"minor": 3, "source": "x1", "dest": "x2"}), partition=0)
+        producer.flush(20)
+        if commits:
+            producer.commit_transaction(20)
+            estate.ledger.count("x1", "x2", 3)
+        else:
+            producer.abort_transaction(20)
+    estate.projector(holes=True)
+    estate.settled()
+    name = projection(redis)
+    until(lambda: redis.call("HGET", name, "w0") == b"7", 20, "the last marker to be passed over")
+    redis.call("FLUSHALL")
+    estate.settled()
+    assert position(redis, "x2") == (6, 1)
