@@ -149,15 +149,26 @@ static enum bgw_http_client_result result_of(CURLcode code)
     }
 }
 
-static void free_transfer(struct bgw_http_transfer *t)
+/* Its place and its connection are free for the next. */
+static void leave(struct bgw_http_transfer *t)
 {
     bgw_list_remove(&t->link);
     t->client->count--;
     curl_multi_remove_handle(t->client->multi, t->easy);
+}
+
+static void release(struct bgw_http_transfer *t)
+{
     curl_easy_cleanup(t->easy);
     curl_slist_free_all(t->headers);
     bgw_buf_deinit(&t->body);
     free(t);
+}
+
+static void free_transfer(struct bgw_http_transfer *t)
+{
+    leave(t);
+    release(t);
 }
 
 static void finish(struct bgw_http_transfer *t, CURLcode code)
@@ -174,8 +185,9 @@ static void finish(struct bgw_http_transfer *t, CURLcode code)
         .words = code != CURLE_OK && of_proxy >= 300 ? "the proxy refuses to connect" : words_of(code),
         .detail = t->detail,
     };
+    leave(t); /* before it is told: who hears of it may start the next */
     t->request.done(t->request.arg, &answer);
-    free_transfer(t);
+    release(t);
 }
 
 /* After whatever may have ended a transfer; never inside one of the library's callbacks. */

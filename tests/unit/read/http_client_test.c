@@ -262,6 +262,52 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     return EAI_NONAME;
 }
 
+/* one that asks again as soon as it has heard */
+struct again {
+    struct rig *rig;
+    struct bgw_http_client_request request;
+    enum bgw_status second;
+    int heard;
+};
+
+static void on_again(void *arg, const struct bgw_http_client_answer *a)
+{
+    struct again *g = arg;
+    struct bgw_http_transfer *t;
+    CHECK(a->result == BGW_HTTP_CLIENT_ANSWERED && a->body.len == 5);
+    if (g->heard++ == 0)
+        g->second = bgw_http_client_start(g->rig->client, &g->request, &t);
+    CHECK_SLICE(a->body, "hello"); /* still there */
+}
+
+TEST(the_place_of_an_answer_is_free_for_who_hears_it)
+{
+    struct rig r;
+    struct got others[BGW_HTTP_CLIENT_TRANSFERS_MAX - 1] = {{0}};
+    struct bgw_http_transfer *t;
+    start(&r, WEB_OK("hello", 5));
+    struct again g = {.rig = &r, .second = BGW_FULL};
+    g.request = request_of(r.web.url, NULL);
+    g.request.done = on_again;
+    g.request.arg = &g;
+    /* all places but one are taken by transfers that never end */
+    int silent = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    CHECK(bind(silent, (struct sockaddr *)&at, len) == 0 && listen(silent, 128) == 0 && getsockname(silent, (struct sockaddr *)&at, &len) == 0);
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(at.sin_port));
+    for (size_t i = 0; i < BGW_HTTP_CLIENT_TRANSFERS_MAX - 1; i++) {
+        struct bgw_http_client_request request = request_of(url, &others[i]);
+        CHECK(bgw_http_client_start(r.client, &request, &t) == BGW_OK);
+    }
+    CHECK(bgw_http_client_start(r.client, &g.request, &t) == BGW_OK);
+    TURN_UNTIL(r.loop, g.heard == 2 || (g.heard && g.second != BGW_OK));
+    CHECK(g.second == BGW_OK);
+    stop(&r);
+    close(silent);
+}
+
 TEST(a_name_that_resolves_slowly_blocks_neither_the_loop_nor_the_end)
 {
     struct rig r;
