@@ -26,8 +26,9 @@ struct bgw_kafka_group_config { /* copied, but for `config` */
     const char *bootstrap, *topic, *group;
     bool broker_is_embedded; /* it has no topic ids */
     void *arg;
-    /* A partition is ours and paused, until bgw_kafka_group_begin. Also again for one that we hold, when its topic was made anew
-     * (another epoch). */
+    /* A partition is ours and paused, until bgw_kafka_group_begin. Also again for one that we hold: when its topic has got more
+     * partitions (another epoch), and when the offset that was read at is not in the log any more. A topic that was made anew
+     * takes them all first, not orderly. */
     void (*given)(void *arg, const struct bgw_kafka_given *g);
     /* Not ours any more: nothing of it may be reported done from here on, unless `orderly`: then until this call returns. */
     void (*taken)(void *arg, int32_t partition, bool orderly);
@@ -50,7 +51,8 @@ int32_t bgw_kafka_group_partitions(const struct bgw_kafka_group *g); /* of the t
 const char *bgw_kafka_group_trouble(struct bgw_kafka_group *g); /* any thread: a sentence, or NULL */
 /* Prometheus lines: records behind, a partition. Any thread. */
 void bgw_kafka_group_metrics(void *group, struct bgw_buf *out);
-void bgw_kafka_group_destroy(struct bgw_kafka_group **g); /* commits what is done and leaves the group */
+/* Commits what is done and leaves the group; calls nobody back. Takes some seconds if the brokers are away. */
+void bgw_kafka_group_destroy(struct bgw_kafka_group **g);
 
 /* ---- records with an answer each ---- */
 

@@ -74,7 +74,8 @@ static void finish_leaving(struct bgw_kafka_group *g)
 {
     rd_kafka_topic_partition_list_t *list = g->leaving;
     g->leaving = NULL;
-    bgw_kafka_member_unassign(g->member, list);
+    bgw_kafka_member_unassign(g->member, list); /* and then we are counted again */
+    g->commit_after_ms = bgw_clock_now().mono_ms + COUNTING_MS;
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -244,9 +245,9 @@ void bgw_group_on_rebalance(void *arg, rd_kafka_resp_err_t err, rd_kafka_topic_p
 {
     struct bgw_kafka_group *g = arg;
     g->called = true;
-    g->commit_after_ms = 0;
     if (g->leaving) /* the group does not wait for us any more */
         finish_leaving(g);
+    g->commit_after_ms = 0;
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         on_given(g, list);
         return;
