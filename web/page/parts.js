@@ -55,7 +55,7 @@ export class Parts {
   }
 
   async turn() {
-    if (!document.hidden) this.tell([...new Set([...await health(), ...await this.fromRunner()])]);
+    if (!document.hidden) this.tell([...new Set((await Promise.all([health(), this.fromRunner()])).flat())]);
     setTimeout(() => this.turn(), EVERY_MS);
   }
 

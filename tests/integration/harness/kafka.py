@@ -42,8 +42,8 @@ class Kafka:
     spawn = staticmethod(subprocess.Popen)
     java_options = ["-Xmx512m"]
 
-    def __init__(self, port=0):
-        """port: 0 for a free one."""
+    def __init__(self, port=0, properties=()):
+        """port: 0 for a free one; properties: more lines of the broker's."""
         self.dir = tempfile.TemporaryDirectory(prefix="kafka-it-")
         self.port, self.controller = port or free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
@@ -58,7 +58,7 @@ class Kafka:
             "offsets.topic.replication.factor=1", "transaction.state.log.replication.factor=1",
             "transaction.state.log.min.isr=1", "group.initial.rebalance.delay.ms=0",
             "auto.create.topics.enable=false", "num.partitions=1", "log.retention.check.interval.ms=1000",
-            "controlled.shutdown.enable=false", ""]))
+            "controlled.shutdown.enable=false", *properties, ""]))
         self.log = open(os.path.join(self.dir.name, "log"), "ab")
         cluster = self.java("kafka.tools.StorageTool", "random-uuid").strip().splitlines()[-1]
         self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.properties))

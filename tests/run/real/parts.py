@@ -15,7 +15,9 @@ from tests.integration.harness.redis import Redis
 from . import processes
 
 STARTING = "starting"
-PARTITIONS = 6
+# librdkafka up to 2.8 at least reads memory that nobody wrote, and may crash, when an answer names a leader for some
+# of a topic's partitions and none for others (its issue 5280): a broker that is stopped and started does that.
+PARTITIONS = 1
 STOP_S = 5
 
 
@@ -117,9 +119,11 @@ class OurPostgres(Postgres):
 
 class KafkaPart(Server):
     name, what = "kafka", "Apache Kafka"
+    # a broker that comes back is let in once the one that it was is given up
+    quick_return = ("broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=400")
 
     def __init__(self, port):
-        super().__init__(OurKafka(port_or_another(port)))
+        super().__init__(OurKafka(port_or_another(port), self.quick_return))
         self.server.create("balance-updates", PARTITIONS)
         self.server.create("ledger-events", 1)
         self.server.create("bgw-revocations", 1, **{"cleanup.policy": "compact"})
