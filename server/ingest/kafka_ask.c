@@ -23,7 +23,7 @@ struct bgw_kafka_ask { /* control thread */
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
     uintptr_t asked; /* number of the question that is being waited for */
-    bool plain;
+    bool plain, ids_seen;
 };
 
 /* --- life cycle --- */
@@ -128,9 +128,10 @@ enum bgw_status bgw_kafka_ask_topic(struct bgw_kafka_ask *a, bool doubtful, stru
         st = event ? bgw_kafka_topic_from_event(t, event) : BGW_UNAVAILABLE;
         if (event)
             rd_kafka_event_destroy(event);
+        a->ids_seen |= st == BGW_OK;
     }
     bool none = st == BGW_UNSUPPORTED || (doubtful && st == BGW_UNAVAILABLE);
-    if (!none || atomic_load(a->config.stop))
+    if (!none || a->ids_seen || atomic_load(a->config.stop))
         return st;
     enum bgw_status plain =
         bgw_kafka_topic_from_metadata(t, a->rk, a->config.topic, PLAIN_METADATA_MS);

@@ -3,14 +3,13 @@
  * kafka_log_control: the log's own thread, which asks one thing after the other and waits for each
  * answer: is there a topic, which one, where do its partitions begin and end. A topic that was
  * recreated, or a position that was lost, is read again from the beginning by a new consumer: to
- * hear a statement twice does no harm. Invariant: no wait is longer than ANSWER_MS, and all of them
+ * hear a statement twice does no harm. Invariant: no wait is longer than an answer may take, and all of them
  * end early when the log is destroyed.
  */
 #include "kafka_log.h"
 
-#include "kafka_handle.h"
+#include "kafka_ask.h"
 #include "kafka_offsets.h"
-#include "kafka_topic.h"
 
 #include "bgw/assert.h"
 #include "bgw/log.h"
@@ -21,10 +20,6 @@
 #include <stdlib.h>
 
 #define COMMANDS_MAX 16
-#define ANSWER_MS 3000
-#define PLAIN_METADATA_MS 1000
-#define STEP_MS 50            /* between two looks at `stop` */
-#define DESTROY_WAIT_MS 3000
 #define LOOK_SOON_MS 300      /* again, until the topic has been placed */
 #define LOOK_MISSING_MS 1000
 #define LOOK_EVERY_MS 5000
@@ -41,12 +36,9 @@ struct bgw_log_control { /* control thread; config immutable; the atomics any th
     struct bgw_timer look_timer;
     pthread_t thread;
     bool running;
-    rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
-    uintptr_t asked; /* number of the question that is being waited for */
+    struct bgw_kafka_ask *ask;
 
     bool placed, gone; /* a consumer is in force; its topic was not there at the last look */
-    bool plain;        /* these brokers describe no topics */
     int missing, unplaced;
     struct bgw_kafka_topic topic;
     struct bgw_kafka_consumer *consumer; /* the loop's; only to add partitions */
@@ -79,24 +71,6 @@ static void make_texts(struct bgw_log_control *c)
                         at, topic) > 0);
 }
 
-static void close_client(struct bgw_log_control *c)
-{
-    if (c->queue)
-        rd_kafka_queue_destroy(c->queue);
-    c->queue = NULL;
-    bgw_kafka_handle_destroy(&c->rk, DESTROY_WAIT_MS);
-}
-
-static enum bgw_status open_client(struct bgw_log_control *c, struct bgw_buf *error)
-{
-    close_client(c);
-    enum bgw_status st = bgw_kafka_handle_create(&c->rk, BGW_KAFKA_CONTROL, c->config.config,
-                                                 c->config.bootstrap, error);
-    if (st == BGW_OK)
-        c->queue = rd_kafka_queue_get_main(c->rk);
-    return st;
-}
-
 static void *run(void *arg)
 {
     struct bgw_log_control *c = arg;
@@ -113,8 +87,12 @@ enum bgw_status bgw_log_control_create(struct bgw_log_control **out,
     struct bgw_log_control *c = calloc(1, sizeof(*c));
     if (!c)
         return BGW_NO_MEMORY;
+    const struct bgw_kafka_ask_config ask = {.config = config->config,
+                                             .bootstrap = config->bootstrap,
+                                             .topic = config->topic,
+                                             .plain = config->broker_is_embedded,
+                                             .stop = &c->stop};
     c->config = *config;
-    c->plain = config->broker_is_embedded;
     make_texts(c);
     atomic_init(&c->trouble, c->texts[UNREACHABLE]);
     atomic_init(&c->stop, false);
@@ -124,7 +102,7 @@ enum bgw_status bgw_log_control_create(struct bgw_log_control **out,
         st = bgw_mailbox_create(&c->commands, c->loop, sizeof(struct bgw_log_command), COMMANDS_MAX,
                                 on_command, c);
     if (st == BGW_OK)
-        st = open_client(c, error);
+        st = bgw_kafka_ask_create(&c->ask, &ask, error);
     if (st == BGW_OK) {
         c->running = pthread_create(&c->thread, NULL, run, c) == 0;
         st = c->running ? BGW_OK : BGW_NO_MEMORY;
@@ -163,7 +141,7 @@ void bgw_log_control_destroy(struct bgw_log_control **control)
     }
     if (c->commands)
         bgw_mailbox_destroy(&c->commands); /* gives back a retired consumer */
-    close_client(c);
+    bgw_kafka_ask_destroy(&c->ask);
     if (c->loop)
         bgw_loop_destroy(&c->loop);
     for (int i = 0; i < TROUBLES; i++)
@@ -187,70 +165,20 @@ static void tell_trouble(struct bgw_log_control *c, const char *text)
         BGW_LOG(BGW_LOG_INFO, "kafka_log_answers", {"topic", LS(c->config.topic)});
 }
 
-static void *next_question(struct bgw_log_control *c)
-{
-    return (void *)++c->asked; /* a number, carried by the library's pointer */
-}
-
-/* The answer to the last question; NULL: none, or the log is being destroyed. The caller destroys it. */
-static rd_kafka_event_t *wait_answer(struct bgw_log_control *c)
-{
-    int64_t until_ms = bgw_clock_now().mono_ms + ANSWER_MS + STEP_MS;
-    while (!atomic_load(&c->stop) && bgw_clock_now().mono_ms < until_ms) {
-        rd_kafka_event_t *event = rd_kafka_queue_poll(c->queue, STEP_MS);
-        if (!event)
-            continue;
-        bool is_error = rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR;
-        if (is_error)
-            bgw_kafka_error_seen(rd_kafka_event_error(event), rd_kafka_event_error_string(event), -1);
-        else if ((uintptr_t)rd_kafka_event_opaque(event) == c->asked)
-            return event;
-        rd_kafka_event_destroy(event); /* an error, or an answer that nobody waits for any more */
-    }
-    return NULL;
-}
-
 static enum bgw_status find_topic(struct bgw_log_control *c, struct bgw_kafka_topic *t)
 {
-    enum bgw_status st = BGW_UNSUPPORTED;
-    *t = (struct bgw_kafka_topic){{0}, 0};
-    if (!c->plain) {
-        bgw_kafka_topic_ask(c->rk, c->queue, c->config.topic, ANSWER_MS, next_question(c));
-        rd_kafka_event_t *event = wait_answer(c);
-        st = event ? bgw_kafka_topic_from_event(t, event) : BGW_UNAVAILABLE;
-        if (event)
-            rd_kafka_event_destroy(event);
-    }
-    bool ids_doubtful = (st == BGW_UNSUPPORTED || st == BGW_UNAVAILABLE) && !c->topic.id[0];
-    if (!ids_doubtful || atomic_load(&c->stop))
-        return st;
-    enum bgw_status plain = bgw_kafka_topic_from_metadata(t, c->rk, c->config.topic, PLAIN_METADATA_MS);
-    t->id[0] = '\0'; /* the cluster's: it says nothing about the topic */
-    c->plain = c->plain || (st == BGW_UNSUPPORTED && plain == BGW_OK);
-    return plain;
+    enum bgw_status st = bgw_kafka_ask_topic(c->ask, !c->topic.id[0], t);
+    if (strncmp(t->id, "cluster/", 8) == 0) /* the cluster's: it says nothing about the topic */
+        t->id[0] = '\0';
+    return st;
 }
 
 /* NULL: not every partition answered. */
 static int64_t *find_offsets(struct bgw_log_control *c, int32_t count, int64_t spec)
 {
-    const struct bgw_kafka_offsets_ask ask = {
-        .topic = c->config.topic,
-        .count = count,
-        .spec = spec,
-        .isolation = RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-        .timeout_ms = ANSWER_MS,
-        .opaque = next_question(c),
-    };
-    bgw_kafka_offsets_send(c->rk, c->queue, &ask);
-    rd_kafka_event_t *event = wait_answer(c);
-    if (!event)
-        return NULL;
     int64_t *at = calloc((size_t)count, sizeof(*at));
     BGW_ASSERT(at != NULL);
-    rd_kafka_resp_err_t worst;
-    bool all = bgw_kafka_offsets_read(event, at, count, &worst) == count;
-    rd_kafka_event_destroy(event);
-    if (all)
+    if (bgw_kafka_ask_offsets(c->ask, spec, at, count) == count)
         return at;
     free(at);
     return NULL;
@@ -258,16 +186,10 @@ static int64_t *find_offsets(struct bgw_log_control *c, int32_t count, int64_t s
 
 /* --- placing --- */
 
-/* After a topic was recreated librdkafka 2.8 may never find its leaders again; a new client does. */
 static void reopen_client(struct bgw_log_control *c)
 {
-    struct bgw_buf error;
-    bgw_buf_init(&error, 1024);
     c->unplaced = 0;
-    enum bgw_status st = open_client(c, &error);
-    if (st != BGW_OK)
-        BGW_LOG(BGW_LOG_ERROR, "kafka_client_failed", {"why", LSL(bgw_buf_slice(&error))});
-    bgw_buf_deinit(&error);
+    (void)bgw_kafka_ask_reopen(c->ask); /* the next look sees whether there is one */
 }
 
 static struct bgw_kafka_consumer *make_consumer(struct bgw_log_control *c, const int64_t *lows,
@@ -355,7 +277,7 @@ static int64_t on_topic(struct bgw_log_control *c, const struct bgw_kafka_topic 
     if (other && c->unplaced == 0)
         reopen_client(c);
     if (other || !c->placed)
-        return c->rk && place(c, t) ? LOOK_EVERY_MS : LOOK_SOON_MS;
+        return bgw_kafka_ask_client(c->ask) && place(c, t) ? LOOK_EVERY_MS : LOOK_SOON_MS;
     if (t->partitions > c->topic.partitions)
         grow(c, t);
     tell_trouble(c, NULL);
@@ -365,9 +287,7 @@ static int64_t on_topic(struct bgw_log_control *c, const struct bgw_kafka_topic 
 static int64_t look(struct bgw_log_control *c)
 {
     struct bgw_kafka_topic t;
-    if (!c->rk)
-        reopen_client(c);
-    if (!c->rk) {
+    if (!bgw_kafka_ask_client(c->ask) && !bgw_kafka_ask_reopen(c->ask)) {
         tell_trouble(c, c->texts[CLIENT]);
         return LOOK_MISSING_MS;
     }
@@ -419,21 +339,22 @@ static enum bgw_status create_topic(struct bgw_log_control *c)
 {
     char text[256];
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(c->config.topic, 1, -1, text, sizeof(text));
-    if (!topic || !c->rk) {
+    rd_kafka_t *rk = bgw_kafka_ask_client(c->ask);
+    if (!topic || !rk) {
         if (topic)
             rd_kafka_NewTopic_destroy(topic);
         return BGW_NOT_FOUND;
     }
     rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "compact");
-    rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(c->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     BGW_ASSERT(o != NULL);
-    BGW_ASSERT(!rd_kafka_AdminOptions_set_request_timeout(o, ANSWER_MS, text, sizeof(text)) &&
-               !rd_kafka_AdminOptions_set_operation_timeout(o, ANSWER_MS, text, sizeof(text)));
-    rd_kafka_AdminOptions_set_opaque(o, next_question(c));
-    rd_kafka_CreateTopics(c->rk, &topic, 1, o, c->queue);
+    BGW_ASSERT(!rd_kafka_AdminOptions_set_request_timeout(o, BGW_KAFKA_ANSWER_MS, text, sizeof(text)) &&
+               !rd_kafka_AdminOptions_set_operation_timeout(o, BGW_KAFKA_ANSWER_MS, text, sizeof(text)));
+    rd_kafka_AdminOptions_set_opaque(o, bgw_kafka_ask_next(c->ask));
+    rd_kafka_CreateTopics(rk, &topic, 1, o, bgw_kafka_ask_queue(c->ask));
     rd_kafka_AdminOptions_destroy(o);
     rd_kafka_NewTopic_destroy(topic);
-    rd_kafka_event_t *event = wait_answer(c);
+    rd_kafka_event_t *event = bgw_kafka_ask_wait(c->ask);
     enum bgw_status st = event ? created(event) : BGW_UNAVAILABLE;
     if (event)
         rd_kafka_event_destroy(event);
