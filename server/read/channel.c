@@ -26,7 +26,7 @@ struct bgw_channel {
     struct bgw_loop *loop;
     struct bgw_redis_link *link;
     struct bgw_timer beat_due;
-    bool up;
+    bool up, told; /* told: somebody knows which of the two */
     uint64_t sent, heard, first; /* beats: numbers; `first` of this connection */
     char beats[48];              /* the channel's name */
 };
@@ -108,12 +108,14 @@ bool bgw_invalidation_parse(struct bgw_invalidation *out, const struct bgw_feed 
 
 /* ---- life of the connection ---- */
 
+/* That it never came up is told too, once: nobody may take silence for calm. */
 static void go_down(struct bgw_channel *c, const char *words)
 {
-    if (!c->up)
+    if (!c->up && c->told)
         return;
+    bgw_metric_add(BGW_M_CHANNEL_LOST, c->up);
     c->up = false;
-    bgw_metric_add(BGW_M_CHANNEL_LOST, 1);
+    c->told = true;
     BGW_LOG(BGW_LOG_WARN, "invalidations_not_heard", {"reason", LS(words)},
             {"effect", LS("nothing is written back, and what is watched is read again when it is back")});
     c->config.state(c->config.arg, false);
@@ -149,7 +151,7 @@ static void take_beat(struct bgw_channel *c, struct bgw_slice payload)
     c->heard = n;
     if (c->up || !bgw_timer_armed(&c->beat_due))
         return;
-    c->up = true;
+    c->up = c->told = true;
     BGW_LOG(BGW_LOG_INFO, "invalidations_heard", {"channel", LS(INVALIDATIONS)});
     c->config.state(c->config.arg, true);
 }

@@ -25,10 +25,10 @@ struct sources {
     struct bgw_origin *origin;   /* NULL: none */
     struct bgw_known_keys *known;
     struct bgw_timer list_timer; /* when the origin's list of accounts is read again */
-    bool l2_up, channel_up, origin_up, listing;
+    bool l2_up, channel_up, channel_spoke, origin_up, listing;
     bool list_old; /* somebody was found who is not on it */
     int64_t list_began_ms, list_took_ms;
-    bool heard; /* what the hub was told: nothing that changed is missed */
+    bool heard, told; /* what the hub was told, if anything: nothing that changed is missed */
     bool missed; /* it was heard once, so what comes after a silence is not all there was */
     int64_t tick_due_ms, look_due_ms;
 };

@@ -105,14 +105,16 @@ static void l2_locked(void *arg, uint64_t id, enum bgw_lock_result result)
     bgw_lookups_on_lock(s->lookups, id, result, now_of(s));
 }
 
-/* The channel brings what is published; with tracking the data connection brings what was written. */
+/* The channel brings what is published; with tracking the data connection brings what was written. Before the channel has said
+ * anything, nothing is told. */
 static void tell_hearing(struct sources *s)
 {
     bool heard = s->channel_up && (s->l2_up || !s->reader->config.config->redis_tracking);
     const struct news n = {.kind = NEWS_CHANNEL, .up = heard};
-    if (!s->lookups || heard == s->heard) /* the first: not while it is being taken apart */
+    if (!s->lookups || !s->channel_spoke || (s->told && heard == s->heard)) /* the first: not while it is being taken apart */
         return;
     s->heard = heard;
+    s->told = true;
     if (heard && s->missed)
         bgw_l2_doubt(s->l2); /* others may have written bodies that were invalidated meanwhile */
     s->missed = true;
@@ -176,6 +178,7 @@ static void channel_state(void *arg, bool up)
 {
     struct sources *s = arg;
     s->channel_up = up;
+    s->channel_spoke = true;
     note_state(s, BGW_M_CHANNEL_UP, up);
     tell_hearing(s);
 }

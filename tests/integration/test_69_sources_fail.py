@@ -204,6 +204,31 @@ def test_what_only_a_source_had_is_stale_in_its_time_when_all_are_down_and_fresh
         asyncio.run(go(g))
 
 
+def test_a_gateway_that_never_heard_redis_does_not_take_its_silence_for_calm(redis, origin):
+    alice = account()
+    origin.set(alice, 1234)
+
+    async def go(gateway):
+        async with Native(gateway, token(everything=True)) as c:
+            await c.sub(alice)
+            assert c.balance(alice) == 1234
+            origin.stop()
+            await c.until(lambda: c.states[alice] == "delayed", 6, "the label")
+            await c.until(lambda: c.states[alice] == "stale", 10, "the worse label")
+            assert c.balance(alice) == 1234
+
+    redis.kill9()
+    try:
+        with Gateway(LEDGER_INTERNAL=origin.url, BGW_ORIGIN_TIMEOUT_MS=1000, BGW_FRESH_MS=FRESH_MS, BGW_STALE_MS=STALE_MS,
+                     **redis.settings) as g:
+            until(lambda: "invalidations_not_heard" in g.log_text(), 10, "it to be said")
+            asyncio.run(go(g))
+    finally:
+        redis.restart()
+        if origin.listener.fileno() < 0:
+            origin.start()
+
+
 def test_origin_that_lies_is_not_believed(gw, origin):
     for more in ({"accountId": "somebody-else"}, {"currency": "USD"}, {"minor": 1.5}, {"minor": "12"}, {"minor": None}, {"minor": 2**63},
                  {"tenant": "t2"}, {"pad": "x" * 400_000}):

@@ -47,18 +47,23 @@ static void on_ping(void *arg, struct bgw_slice channel, struct bgw_slice payloa
         redis_say(&r->s, "PUBLISH %s %s", r->beats, number);
 }
 
-static void start(struct rig *r, const char *program)
+static void open_channel(struct rig *r)
 {
     struct bgw_buf error;
-    memset(r, 0, sizeof(*r));
-    redis_start(&r->s, program, NULL);
-    bgw_feed_balance_init(&r->feed, BGW_SLICE("default"), bgw_part_of(BGW_SLICE("NGN")));
-    CHECK(bgw_loop_create(&r->loop) == BGW_OK);
     bgw_buf_init(&error, 1000);
     const struct bgw_channel_config config = {.url = r->s.url, .feed = &r->feed, .heartbeat_ms = heartbeat_ms, .seed = 5, .arg = r,
                                               .invalidated = on_invalidated, .state = on_state, .ping = on_ping};
     CHECK(bgw_channel_create(&r->channel, r->loop, &config, &error) == BGW_OK);
     bgw_buf_deinit(&error);
+}
+
+static void start(struct rig *r, const char *program)
+{
+    memset(r, 0, sizeof(*r));
+    redis_start(&r->s, program, NULL);
+    bgw_feed_balance_init(&r->feed, BGW_SLICE("default"), bgw_part_of(BGW_SLICE("NGN")));
+    CHECK(bgw_loop_create(&r->loop) == BGW_OK);
+    open_channel(r);
 }
 
 static void stop(struct rig *r)
@@ -146,7 +151,7 @@ TEST(it_is_not_up_before_a_beat_came_through)
     start(&r, "redis-server");
     r.deaf = true;
     REDIS_UNTIL(r.loop, r.pings >= 8); /* more than one connection's worth */
-    CHECK(r.ups == 0 && r.downs == 0);
+    CHECK(r.ups == 0 && r.downs == 1);
     redis_say(&r.s, "PUBLISH %s 1", r.beats); /* one of a connection that has ended */
     redis_say(&r.s, "PUBLISH %s 999999", r.beats);
     redis_say(&r.s, "PUBLISH %s junk", r.beats);
@@ -155,6 +160,23 @@ TEST(it_is_not_up_before_a_beat_came_through)
     CHECK_EQ_I64(r.ups, 0);
     r.deaf = false;
     REDIS_UNTIL(r.loop, r.ups == 1);
+    stop(&r);
+}
+
+TEST(that_it_never_came_up_is_told_once)
+{
+    struct rig r;
+    memset(&r, 0, sizeof(r));
+    redis_start(&r.s, "redis-server", NULL);
+    redis_kill(&r.s);
+    int64_t lost = bgw_metric_read(BGW_M_CHANNEL_LOST);
+    bgw_feed_balance_init(&r.feed, BGW_SLICE("default"), bgw_part_of(BGW_SLICE("NGN")));
+    CHECK(bgw_loop_create(&r.loop) == BGW_OK);
+    open_channel(&r);
+    REDIS_UNTIL(r.loop, r.downs == 1);
+    redis_run(&r.s);
+    REDIS_UNTIL(r.loop, r.ups == 1); /* after several attempts that failed */
+    CHECK(r.downs == 1 && bgw_metric_read(BGW_M_CHANNEL_LOST) == lost); /* nothing was lost: it was never there */
     stop(&r);
 }
 
