@@ -13,6 +13,6 @@ export const BACKOFF: BackoffLimits = { minMs: 500, maxMs: 20_000 };
  * Always from `minMs` to `maxMs`; the spread doubles with each attempt.
  */
 export function backoff(attempt: number, random: number, limits: BackoffLimits = BACKOFF): number {
-  const spread = Math.min(limits.maxMs, limits.minMs * 2 ** Math.min(Math.max(attempt, 0), 30));
+  const spread = Math.min(limits.maxMs, limits.minMs * 2 ** Math.min(attempt, 30));
   return Math.min(limits.maxMs, Math.round(limits.minMs + random * spread));
 }

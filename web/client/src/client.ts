@@ -4,9 +4,8 @@
 import type { Action, Event } from './events.js';
 import { Machine } from './machine.js';
 import { checkKey } from './protocol.js';
-import { openStream } from './sse.js';
 import { Store } from './store.js';
-import { openWebSocket, type Connection, type Listener } from './transport.js';
+import { openStreamLater, openWebSocket, type Connection, type Listener } from './transport.js';
 import {
   ClientError,
   type Client,
@@ -29,7 +28,7 @@ type Handlers = { [E in keyof ClientEvents]: Set<ClientEvents[E]> };
 
 const TIMER_MAX_MS = 2 ** 31 - 1; // beyond it timers fire at once
 const NO_WAY =
-  'there is no WebSocket on this platform and no fetch that streams: on Node before 22 install "ws" and pass { webSocket: WebSocket }';
+  'no WebSocket on this platform: on Node before 22 install "ws" and pass { webSocket: WebSocket }';
 
 const systemClock: Clock = {
   now: () => Date.now(),
@@ -38,241 +37,242 @@ const systemClock: Clock = {
 };
 
 class BalanceClient implements Client {
-  private readonly clock: Clock;
-  private readonly socket: WebSocketClass | undefined;
-  private readonly request: typeof fetch | undefined;
-  private readonly store: Store;
-  private readonly machine: Machine;
-  private readonly subscribers = new Map<string, Set<Subscriber>>();
-  private readonly handlers: Handlers = { state: new Set(), balance: new Set(), error: new Set() };
-  private readonly events: Event[] = [];
-  private connection: Connection | null = null;
-  private told: ConnectionState;
-  private timer: unknown;
-  private stopped = false;
-  private stepping = false;
-  private flushing = false;
+  readonly #clock: Clock;
+  readonly #socket: WebSocketClass | undefined;
+  readonly #request: typeof fetch | undefined;
+  readonly #store: Store;
+  readonly #machine: Machine;
+  readonly #subscribers = new Map<string, Set<Subscriber>>();
+  readonly #handlers: Handlers = { state: new Set(), balance: new Set(), error: new Set() };
+  readonly #events: Event[] = [];
+  #connection: Connection | null = null;
+  #told: ConnectionState;
+  #timer: unknown;
+  #stopped = false;
+  #stepping = false;
+  #flushing = false;
 
-  constructor(private readonly options: ClientOptions) {
+  readonly #options: ClientOptions;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
     const platform = globalThis as { WebSocket?: WebSocketClass };
-    this.clock = options.clock ?? systemClock;
-    this.socket = options.webSocket ?? platform.WebSocket;
+    this.#clock = options.clock ?? systemClock;
+    this.#socket = options.webSocket ?? platform.WebSocket;
     const { fetch: system } = globalThis as { fetch?: typeof fetch };
-    this.request = options.fetch ?? system?.bind(globalThis);
-    this.store = new Store(options.defaultCurrency, options.initial);
+    this.#request = options.fetch ?? system?.bind(globalThis);
+    this.#store = new Store(options.defaultCurrency, options.initial);
     const transports: TransportName[] = [];
-    if (this.socket) transports.push('websocket');
-    if (this.request && options.fallback !== 'none') transports.push('sse');
-    this.machine = new Machine({
-      store: this.store,
-      wanted: this.subscribers,
+    if (this.#socket) transports.push('websocket');
+    if (this.#request && options.fallback !== 'none') transports.push('sse');
+    if (!transports.length) throw new ClientError('transport', NO_WAY);
+    this.#machine = new Machine({
+      store: this.#store,
+      wanted: this.#subscribers,
       transports,
       client: options.client ?? 'sdk/0.1',
       random: options.random ?? Math.random,
     });
-    this.told = this.machine.state;
+    this.#told = this.#machine.state;
   }
 
   get state(): ConnectionState {
-    return this.machine.state;
+    return this.#machine.state;
   }
 
   subscribe(key: string, call?: (now: Subscription) => void): () => void {
     checkKey(key);
     const subscriber: Subscriber = { call, told: null };
-    const others = this.subscribers.get(key);
+    const others = this.#subscribers.get(key);
     if (others) others.add(subscriber);
-    else this.subscribers.set(key, new Set([subscriber]));
-    if (!this.stopped && this.state.status === 'idle') this.start();
-    queueMicrotask(() => this.tell(key, subscriber));
-    if (!others) this.flush();
+    else this.#subscribers.set(key, new Set([subscriber]));
+    if (!this.#stopped && this.state.status === 'idle') this.start();
+    queueMicrotask(() => this.#tell(key, subscriber));
+    if (!others) this.#flush();
     return () => {
-      const all = this.subscribers.get(key);
+      const all = this.#subscribers.get(key);
       if (!all?.delete(subscriber) || all.size) return;
-      this.subscribers.delete(key);
-      this.flush();
+      this.#subscribers.delete(key);
+      this.#flush();
     };
   }
 
   get(key: string): Subscription {
-    return this.store.view(key);
+    return this.#store.view(key);
   }
 
   on<E extends keyof ClientEvents>(event: E, call: ClientEvents[E]): () => void {
-    const handlers = this.handlers[event] as Set<ClientEvents[E]>;
+    const handlers = this.#handlers[event] as Set<ClientEvents[E]>;
     handlers.add(call);
     return () => void handlers.delete(call);
   }
 
   start(): void {
-    this.stopped = false;
-    if (!this.socket && (!this.request || this.options.fallback === 'none')) {
-      this.emit('error', new ClientError('transport', NO_WAY));
-    }
-    this.dispatch({ type: 'start' });
+    this.#stopped = false;
+    this.#dispatch({ type: 'start' });
   }
 
   stop(): void {
-    this.stopped = true;
-    this.dispatch({ type: 'stop' });
+    this.#stopped = true;
+    this.#dispatch({ type: 'stop' });
   }
 
   notifyForeground(): void {
-    this.dispatch({ type: 'foreground' });
+    this.#dispatch({ type: 'foreground' });
   }
 
   notifyBackground(): void {
-    this.dispatch({ type: 'background' });
+    this.#dispatch({ type: 'background' });
   }
 
   setOnline(online: boolean): void {
-    this.dispatch({ type: 'online', online });
+    this.#dispatch({ type: 'online', online });
   }
 
   snapshot(): Snapshot {
-    return this.store.snapshot();
+    return this.#store.snapshot();
   }
 
   // ---- steps ----
 
   /** Whatever comes and goes in one turn of the loop becomes one command. */
-  private flush(): void {
-    if (this.flushing) return;
-    this.flushing = true;
+  #flush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
     queueMicrotask(() => {
-      this.flushing = false;
-      this.dispatch({ type: 'flush' });
+      this.#flushing = false;
+      this.#dispatch({ type: 'flush' });
     });
   }
 
   /** Callbacks may call the client: what that brings waits until this step was told. */
-  private dispatch(event: Event): void {
-    this.events.push(event);
-    if (this.stepping) return;
-    this.stepping = true;
-    for (let next = this.events.shift(); next; next = this.events.shift()) {
-      for (const action of this.step(next)) this.perform(action);
-      this.publish();
+  #dispatch(event: Event): void {
+    this.#events.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    for (let next = this.#events.shift(); next; next = this.#events.shift()) {
+      for (const action of this.#step(next)) this.#perform(action);
+      this.#publish();
     }
-    this.stepping = false;
-    this.arm();
+    this.#stepping = false;
+    this.#arm();
   }
 
-  private step(event: Event): Action[] {
+  #step(event: Event): Action[] {
     try {
-      return this.machine.step(event, this.clock.now());
+      return this.#machine.step(event, this.#clock.now());
     } catch (cause) {
-      this.emit('error', new ClientError('protocol', `a frame could not be understood: ${String(cause)}`, cause));
+      this.#emit('error', new ClientError('protocol', String(cause), cause));
       return [];
     }
   }
 
-  private arm(): void {
-    this.clock.clearTimeout(this.timer);
-    this.timer = undefined;
-    const wait = this.machine.wakeAt - this.clock.now();
+  #arm(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const wait = this.#machine.wakeAt - this.#clock.now();
     if (wait === Infinity) return;
-    this.timer = this.clock.setTimeout(() => this.dispatch({ type: 'tick' }), Math.min(Math.max(wait, 0), TIMER_MAX_MS));
+    this.#timer = this.#clock.setTimeout(() => this.#dispatch({ type: 'tick' }), Math.min(Math.max(wait, 0), TIMER_MAX_MS));
   }
 
-  private perform(action: Action): void {
+  #perform(action: Action): void {
     switch (action.do) {
       case 'getToken':
-        return void this.askToken(action);
+        return void this.#askToken(action);
       case 'open':
-        return this.open(action.transport);
+        return this.#open(action.transport);
       case 'send':
-        return this.connection?.send(action.command);
+        return this.#connection?.send(action.command);
       case 'close':
-        this.connection?.close();
-        this.connection = null;
+        this.#connection?.close();
+        this.#connection = null;
         return;
       case 'error':
-        this.emit('error', action.error);
+        this.#emit('error', action.error);
     }
   }
 
-  private async askToken({ ask, reason }: Extract<Action, { do: 'getToken' }>): Promise<void> {
+  async #askToken({ ask, reason }: Extract<Action, { do: 'getToken' }>): Promise<void> {
     try {
-      const token = await this.options.getToken({ reason });
-      this.dispatch({ type: 'token', ask, token });
+      const token = await this.#options.getToken({ reason });
+      this.#dispatch({ type: 'token', ask, token });
     } catch (error) {
-      this.dispatch({ type: 'token', ask, error: error ?? new Error('no reason given') });
+      this.#dispatch({ type: 'token', ask, error: error ?? new Error('no reason given') });
     }
   }
 
-  private open(transport: TransportName): void {
+  #open(transport: TransportName): void {
     let mine: Connection | null = null;
     const ours = (event: Event): void => {
-      if (this.connection === mine) this.dispatch(event);
+      if (this.#connection === mine) this.#dispatch(event);
     };
     const listener: Listener = {
       opened: () => ours({ type: 'opened' }),
       frame: (frame) => ours({ type: 'frame', frame }),
       heard: () => ours({ type: 'heard' }),
       closed: (code, reason, retryMs) => ours({ type: 'closed', code, reason, retryMs: retryMs ?? 0 }),
-      fault: (message) => this.emit('error', new ClientError('protocol', message)),
+      fault: (message) => this.#emit('error', new ClientError('protocol', message)),
     };
-    this.connection?.close();
+    this.#connection?.close();
     try {
       mine =
         transport === 'websocket'
-          ? openWebSocket(this.socket!, this.options.url, listener)
-          : openStream(this.request!, this.options.url, this.clock, listener);
-      this.connection = mine;
+          ? openWebSocket(this.#socket!, this.#options.url, listener)
+          : openStreamLater(this.#request!, this.#options.url, this.#clock, listener);
+      this.#connection = mine;
     } catch (cause) {
-      this.connection = null; // a URL that is none, or a policy that forbids it
-      this.emit('error', new ClientError('transport', `no connection can be made to ${this.options.url}: ${String(cause)}`, cause));
-      this.dispatch({ type: 'closed', code: 0, reason: 'transport' });
+      this.#connection = null; // a URL that is none, or a policy that forbids it
+      this.#emit('error', new ClientError('transport', `${this.#options.url}: ${String(cause)}`, cause));
+      this.#dispatch({ type: 'closed', code: 0, reason: 'transport' });
     }
   }
 
   // ---- who listens ----
 
-  private publish(): void {
-    const { balances, keys } = this.store.takeChanges();
-    const state = this.machine.state;
-    if (state !== this.told) {
-      const previous = this.told;
-      this.told = state;
-      this.emit('state', state, previous);
+  #publish(): void {
+    const { balances, keys } = this.#store.takeChanges();
+    const state = this.#machine.state;
+    if (state !== this.#told) {
+      const previous = this.#told;
+      this.#told = state;
+      this.#emit('state', state, previous);
     }
     for (const { entry, previous } of balances) {
       const { account, currency } = entry;
-      const wanted = this.subscribers.has(account) || this.subscribers.has(`${account}/${currency}`);
-      if (wanted) this.emit('balance', entry, previous);
+      const wanted = this.#subscribers.has(account) || this.#subscribers.has(`${account}/${currency}`);
+      if (wanted) this.#emit('balance', entry, previous);
     }
     for (const key of keys) {
-      for (const subscriber of this.subscribers.get(key) ?? []) this.tell(key, subscriber);
+      for (const subscriber of this.#subscribers.get(key) ?? []) this.#tell(key, subscriber);
     }
   }
 
-  private tell(key: string, subscriber: Subscriber): void {
-    if (!this.subscribers.get(key)?.has(subscriber)) return;
-    const view = this.store.view(key);
+  #tell(key: string, subscriber: Subscriber): void {
+    if (!this.#subscribers.get(key)?.has(subscriber)) return;
+    const view = this.#store.view(key);
     if (view === subscriber.told) return;
     subscriber.told = view;
-    this.guard(() => subscriber.call?.(view));
+    this.#guard(() => subscriber.call?.(view));
   }
 
-  private emit<E extends keyof ClientEvents>(event: E, ...args: Parameters<ClientEvents[E]>): void {
-    for (const handler of [...this.handlers[event]] as ((...args: Parameters<ClientEvents[E]>) => void)[]) {
+  #emit<E extends keyof ClientEvents>(event: E, ...args: Parameters<ClientEvents[E]>): void {
+    for (const handler of [...this.#handlers[event]] as ((...args: Parameters<ClientEvents[E]>) => void)[]) {
       if (event === 'error') handler(...args);
-      else this.guard(() => handler(...args));
+      else this.#guard(() => handler(...args));
     }
   }
 
   /** One listener's fault must not keep the others from hearing. */
-  private guard(call: () => void): void {
+  #guard(call: () => void): void {
     try {
       call();
     } catch (cause) {
-      this.emit('error', new ClientError('callback', `a listener threw: ${String(cause)}`, cause));
+      this.#emit('error', new ClientError('callback', String(cause), cause));
     }
   }
 }
 
-/** A client of balance-gateway. It connects with its first subscription. */
+/** A client of balance-gateway. It connects with its first subscription. Throws where the platform has no way to connect. */
 export function createClient(options: ClientOptions): Client {
   return new BalanceClient(options);
 }

@@ -24,8 +24,6 @@ export function fnv64(text: string): Hash {
 
 const hex = (half: number): string => (half >>> 0).toString(16).padStart(8, '0');
 
-export const hashText = ({ hi, lo }: Hash): string => hex(hi) + hex(lo);
-
 /** The digest as a mark writes it: 16 hex digits. */
 export function digestOf(hashes: Iterable<Hash>): string {
   let hi = 0;
@@ -34,7 +32,7 @@ export function digestOf(hashes: Iterable<Hash>): string {
     hi ^= hash.hi;
     lo ^= hash.lo;
   }
-  return hashText({ hi, lo });
+  return hex(hi) + hex(lo);
 }
 
 export const slotText = (account: string, currency: string, v: string): string => `${account}|${currency}|${v}`;

@@ -21,7 +21,7 @@ export type Action =
 export interface MachineOptions {
   readonly store: Store;
   readonly wanted: ReadonlyMap<string, unknown>;
-  /** The first is preferred; none: there is no way to connect on this platform. */
+  /** At least one; the first is preferred. */
   readonly transports: readonly TransportName[];
   readonly client: string;
   readonly random: () => number;
@@ -35,8 +35,6 @@ export const SLEPT_MS = 5_000; // a timer that is so late was not late, but asle
 export const HEALTHY_MS = 5_000;
 export const PROBE_MS = 300_000; // streams work: do WebSockets, by now?
 export const REFRESH_AGAIN_MS = 30_000;
-export const STRIKES = 3; // failed upgrades before streams are tried
-export const STRIKES_PROVEN = 8; // where WebSockets have worked before: then it is rather the gateway
 
 /** The app must act before it makes sense to come again. */
 export const isFinal = (code: number): boolean => code >= 3500 && code < 4000;

@@ -58,7 +58,7 @@ export type Command =
 export function parseFrame(text: unknown): ServerFrame | null {
   try {
     const frame: unknown = JSON.parse(String(text));
-    return typeof frame === 'object' && frame && typeof (frame as ServerFrame).ev === 'string' ? (frame as ServerFrame) : null;
+    return (frame as ServerFrame).ev ? (frame as ServerFrame) : null;
   } catch {
     return null;
   }
@@ -67,11 +67,7 @@ export function parseFrame(text: unknown): ServerFrame | null {
 const KEY = /^[A-Za-z0-9._:@+-]{1,64}(\/[A-Z]{3})?$/;
 
 export function checkKey(key: string): void {
-  if (!KEY.test(key)) {
-    throw new TypeError(
-      `"${key}" is not a key: 1 to 64 of A-Z a-z 0-9 . _ : @ + -, then perhaps "/" and a currency, as in "acct-1" or "acct-1/USD"`,
-    );
-  }
+  if (!KEY.test(key)) throw new TypeError(`"${key}" is no key such as "acct-1" or "acct-1/USD" (A-Z a-z 0-9 . _ : @ + -, at most 64)`);
 }
 
 export function splitKey(key: string): [account: string, currency: string | undefined] {
@@ -91,7 +87,7 @@ export function chunkSubs(keys: Iterable<string>, sinceOf: (key: string) => Sinc
   let chars = 0;
   for (const key of keys) {
     const since = sinceOf(key);
-    const size = key.length + 3 + (since === undefined ? 0 : key.length + 4 + JSON.stringify(since).length);
+    const size = 2 * key.length + 8 + (JSON.stringify(since) ?? '').length;
     if (!chunk || chunk.keys.length === KEYS_MAX || chars + size > COMMAND_CHARS_MAX) {
       chunk = { keys: [], since: {} };
       chunks.push(chunk);

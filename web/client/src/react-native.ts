@@ -6,11 +6,11 @@ import type { Client } from './types.js';
 
 export interface AppStateLike {
   readonly currentState: string | null;
-  addEventListener(event: 'change', call: (state: any) => void): { remove(): void }; // eslint-disable-line
+  addEventListener(event: 'change', call: (state: never) => void): { remove(): void };
 }
 
 export interface NetInfoLike {
-  addEventListener(call: (state: any) => void): () => void; // eslint-disable-line
+  addEventListener(call: (state: never) => void): () => void;
 }
 
 /**

@@ -80,13 +80,8 @@ export function stateOf(slot: Slot, link: Link, heardAt: number): BalanceState {
 
 /** Would somebody who looks see a difference? `asOf` alone is none while the value is fresh. */
 export function sameState(a: BalanceState, b: BalanceState): boolean {
-  return (
-    a.status === b.status &&
-    a.lastKnown === b.lastKnown &&
-    a.reason === b.reason &&
-    (a.status !== 'live' || b.status !== 'live' ? a.asOf === b.asOf : a.freshness === b.freshness) &&
-    (a.status !== 'live' || a.freshness === 'fresh' || a.asOf === b.asOf)
-  );
+  const [was, is] = [a, b].map((state) => (state.status === 'live' ? state.freshness : state.status));
+  return was === is && a.lastKnown === b.lastKnown && a.reason === b.reason && (is === 'fresh' || a.asOf === b.asOf);
 }
 
 export function toSnapshot(slots: Iterable<Slot>, link: Link, heardAt: number): Snapshot {
@@ -104,13 +99,10 @@ export function toSnapshot(slots: Iterable<Slot>, link: Link, heardAt: number): 
 export function fromSnapshot(snapshot: Snapshot | null | undefined): Slot[] {
   if (snapshot?.format !== 1 || !Array.isArray(snapshot.balances)) return [];
   const slots: Slot[] = [];
-  for (const kept of snapshot.balances as Snapshot['balances']) {
+  for (const { asOf, minor, pendingMinor, ...kept } of (snapshot.balances as Snapshot['balances']).map((each) => each ?? {})) {
+    if (!kept.account || !kept.v || !kept.currency || !(asOf > 0)) continue;
     try {
-      const { account, currency, v, ts, minor, pendingMinor, asOf } = kept;
-      if (typeof account !== 'string' || typeof v !== 'string' || !/^[A-Z]{3}$/.test(currency) || !(asOf > 0)) continue;
-      if (!/^-?\d+$/.test(minor)) continue;
-      const balance = { account, currency, v, ts: ts ?? null, minor: BigInt(minor), pendingMinor: BigInt(pendingMinor ?? 0) };
-      slots.push(newSlot(balance, asOf, 'restored'));
+      slots.push(newSlot({ ...kept, minor: BigInt(minor), pendingMinor: BigInt(pendingMinor) }, asOf, 'restored'));
     } catch {
       continue;
     }

@@ -16,87 +16,90 @@ const RELEASED_MAX = 1000; // slots that nobody subscribes to any more, kept for
 const FORBIDDEN = new Set(['no_grant', 'revoked', 'grant_removed']);
 
 export class Store {
-  private readonly book = new Book();
-  private readonly keys = new Map<string, Key>();
-  private readonly dirty = new Set<Slot>();
-  private readonly changedKeys = new Set<string>();
-  private taken: Change[] = []; // balances that may not be shown any more
+  readonly #book = new Book();
+  readonly #keys = new Map<string, Key>();
+  readonly #dirty = new Set<Slot>();
+  readonly #changedKeys = new Set<string>();
+  #taken: Change[] = []; // balances that may not be shown any more
   /** Currencies that the gateway called by name where it would not have named its default. */
-  private readonly notDefault = new Set<string>();
-  private link: Link = 'down';
-  private heardAt = 0;
+  readonly #notDefault = new Set<string>();
+  #link: Link = 'down';
+  #heardAt = 0;
 
-  constructor(private defaultCurrency: string | undefined, initial?: Snapshot | null) {
+  #defaultCurrency: string | undefined;
+
+  constructor(defaultCurrency: string | undefined, initial?: Snapshot | null) {
+    this.#defaultCurrency = defaultCurrency;
     for (const slot of fromSnapshot(initial)) {
-      if (!this.book.find(slot.account, slot.currency)) this.book.add(slot);
+      if (!this.#book.find(slot.account, slot.currency)) this.#book.add(slot);
     }
   }
 
   // ---- what comes in ----
 
   setLink(link: Link, heardAt: number): void {
-    if (link === this.link) return;
-    const old = this.link;
-    this.link = link;
-    this.heardAt = heardAt;
-    for (const slot of this.book.all()) {
+    if (link === this.#link) return;
+    const old = this.#link;
+    this.#link = link;
+    this.#heardAt = heardAt;
+    for (const slot of this.#book.all()) {
       if (link === 'down') unprove(slot, heardAt, 'disconnected');
-      if (link === 'down' || old !== 'down') this.touch(slot);
+      if (link === 'down' || old !== 'down') this.#touch(slot);
     }
   }
 
   heard(now: number): void {
-    this.heardAt = now;
+    this.#heardAt = now;
   }
 
   upd(entries: readonly WireEntry[], now: number): void {
     for (const wire of entries) {
-      const slot = this.book.find(wire.k, wire.d.currency);
+      const slot = this.#book.find(wire.k, wire.d.currency);
       const order = slot ? compareVersions(slot.balance.v, wire.v) : 'newer';
       if (order === 'bad') continue;
-      const fresh = slot ?? this.book.add(newSlot(balanceOf(wire), now, null));
+      const fresh = slot ?? this.#book.add(newSlot(balanceOf(wire), now, null));
       fresh.hash = fnv64(slotText(wire.k, wire.d.currency, wire.v));
       fresh.suspect = null;
-      this.touch(fresh);
+      this.#touch(fresh);
       if (order === 'older') {
         // never shown; and what is shown is not proved by a replica that has not even got that far
         if (!fresh.proved) fresh.reason = 'behind_client';
         continue;
       }
-      if (order !== 'same' || fresh.gone) fresh.balance = order === 'same' ? fresh.balance : balanceOf(wire);
-      this.prove(fresh, now);
+      if (order !== 'same') fresh.balance = balanceOf(wire);
+      this.#prove(fresh, now);
     }
   }
 
   /** False: a key is said to be current of which nothing is held, so that everything must be sent again. */
   sub(frame: Frame<'sub'>, now: number): boolean {
     let held = true;
-    for (const text of frame.ok) this.key(text).denied = null;
+    for (const text of frame.ok) this.#key(text).denied = null;
     for (const text of frame.current) {
-      const slots = this.book.covered(text);
-      this.key(text).denied = null;
+      const slots = this.#book.covered(text);
+      this.#key(text).denied = null;
       held &&= slots.length > 0;
       for (const slot of slots) {
         slot.hash = fnv64(slotText(slot.account, slot.currency, slot.balance.v));
-        this.prove(slot, now);
-        this.touch(slot);
+        this.#prove(slot, now);
+        this.#touch(slot);
       }
     }
     for (const { key, code } of frame.denied) this.deny(key, code);
-    for (const text of [...frame.ok, ...frame.current]) this.touchKey(text);
+    for (const text of [...frame.ok, ...frame.current]) this.#touchKey(text);
     return held;
   }
 
   deny(text: string, code: string): void {
-    const key = this.key(text);
-    const slots = this.book.covered(text);
+    const key = this.#key(text);
+    const slots = this.#book.covered(text);
     key.denied = code;
     key.reason = null;
     for (const slot of slots) {
-      if (!FORBIDDEN.has(code)) unprove(slot, this.heardAt, code);
-      else this.forget(slot, code);
+      if (!FORBIDDEN.has(code)) unprove(slot, this.#heardAt, code);
+      else this.#forget(slot, code);
     }
-    this.touchKey(text);
+    this.#touchKey(text);
   }
 
   /** False: it is not clear which balance is meant, so that everything must be sent again. */
@@ -105,72 +108,72 @@ export class Store {
     const reason = frame.reason ?? null;
     let clear = true;
     for (const text of frame.keys) {
-      const slots = this.named(text, frame.state, subscribed);
+      const slots = this.#named(text, frame.state, subscribed);
       const doubt = slots.length > 1;
       clear &&= !(doubt && lost);
       for (const slot of slots) {
         if (doubt && lost) slot.suspect = { reason };
-        else if (lost) this.lose(slot, frame.state, reason);
-        else if (slot.proved || !doubt) this.label(slot, frame, now);
-        this.touch(slot);
+        else if (lost) this.#lose(slot, frame.state, reason);
+        else if (slot.proved || !doubt) this.#label(slot, frame, now);
+        this.#touch(slot);
       }
-      const key = this.keys.get(text);
+      const key = this.#keys.get(text);
       if (!lost || !key) continue;
       key.reason = reason ?? frame.state;
-      this.touchKey(text);
+      this.#touchKey(text);
     }
     return clear;
   }
 
   /** Everything that this connection has was sent again: what was not sent is what was removed. */
   settleSuspects(): void {
-    for (const slot of this.book.all()) {
+    for (const slot of this.#book.all()) {
       if (!slot.suspect) continue;
-      this.lose(slot, 'removed', slot.suspect.reason);
-      this.touch(slot);
+      this.#lose(slot, 'removed', slot.suspect.reason);
+      this.#touch(slot);
     }
   }
 
   hasSuspects(): boolean {
-    for (const slot of this.book.all()) if (slot.suspect) return true;
+    for (const slot of this.#book.all()) if (slot.suspect) return true;
     return false;
   }
 
   digest(): string {
     const hashes = [];
-    for (const slot of this.book.all()) if (slot.hash) hashes.push(slot.hash);
+    for (const slot of this.#book.all()) if (slot.hash) hashes.push(slot.hash);
     return digestOf(hashes);
   }
 
   /** What is covered by none of the keys that are subscribed is proved no more, and not kept for ever. */
   release(subscribed: { has(key: string): boolean; readonly size: number }): void {
     let spare = 0;
-    for (const slot of [...this.book.all()].reverse()) {
+    for (const slot of [...this.#book.all()].reverse()) {
       if (subscribed.has(slot.account) || subscribed.has(`${slot.account}/${slot.currency}`)) continue;
-      unprove(slot, this.heardAt, 'not_subscribed');
-      this.touch(slot);
-      if (++spare > RELEASED_MAX) this.drop(slot);
+      unprove(slot, this.#heardAt, 'not_subscribed');
+      this.#touch(slot);
+      if (++spare > RELEASED_MAX) this.#drop(slot);
     }
-    const prune = this.keys.size > subscribed.size + RELEASED_MAX;
-    for (const [text, key] of this.keys) {
+    const prune = this.#keys.size > subscribed.size + RELEASED_MAX;
+    for (const [text, key] of this.#keys) {
       if (subscribed.has(text)) continue;
-      if (prune) this.keys.delete(text);
-      else Object.assign(key, { denied: null, reason: null, dirty: true });
+      if (prune) this.#keys.delete(text);
+      else Object.assign(key, blankKey(), { view: key.view });
     }
   }
 
   // ---- what goes out ----
 
   since(text: string): Since | undefined {
-    return this.book.since(text);
+    return this.#book.since(text);
   }
 
   view(text: string): Subscription {
-    const key = this.key(text);
+    const key = this.#key(text);
     if (!key.view || key.dirty) {
       key.dirty = false;
-      const entries = key.denied ? [] : this.book.covered(text).map((slot) => this.entry(slot));
-      const view = buildView(text, key, entries, this.defaultCurrency);
+      const entries = key.denied ? [] : this.#book.covered(text).map((slot) => this.#entry(slot));
+      const view = buildView(text, key, entries, this.#defaultCurrency);
       if (!key.view || !sameView(key.view, view)) key.view = view;
     }
     return key.view;
@@ -178,68 +181,68 @@ export class Store {
 
   /** What changed since it was asked last: balances, and the keys that show them. */
   takeChanges(): { balances: Change[]; keys: string[] } {
-    const balances = this.taken;
-    this.taken = [];
-    for (const slot of this.dirty) {
+    const balances = this.#taken;
+    this.#taken = [];
+    for (const slot of this.#dirty) {
       const previous = slot.announced;
-      const entry = this.entry(slot);
+      const entry = this.#entry(slot);
       slot.announced = entry;
       if (entry !== previous) balances.push({ entry, previous });
     }
-    const keys = [...this.changedKeys];
-    this.dirty.clear();
-    this.changedKeys.clear();
+    const keys = [...this.#changedKeys];
+    this.#dirty.clear();
+    this.#changedKeys.clear();
     return { balances, keys };
   }
 
   snapshot(): Snapshot {
-    return toSnapshot(this.book.all(), this.link, this.heardAt);
+    return toSnapshot(this.#book.all(), this.#link, this.#heardAt);
   }
 
   // ---- slots ----
 
-  private forget(slot: Slot, reason: string): void {
+  #forget(slot: Slot, reason: string): void {
     const { account, currency, announced: previous } = slot;
     const entry: Entry = { status: 'denied', lastKnown: null, asOf: null, reason, account, currency };
-    if (previous) this.taken.push({ entry, previous });
-    this.drop(slot);
+    if (previous) this.#taken.push({ entry, previous });
+    this.#drop(slot);
   }
 
-  private drop(slot: Slot): void {
-    this.book.remove(slot);
-    this.dirty.delete(slot);
-    this.touchKeysOf(slot);
+  #drop(slot: Slot): void {
+    this.#book.remove(slot);
+    this.#dirty.delete(slot);
+    this.#touchKeysOf(slot);
   }
 
   /**
    * The balances that a state's key means. `A/USD` is one. `A` is the one in the gateway's default
    * currency, which it does not say: it is the only one, or the one that never gets called by name.
    */
-  private named(text: string, state: string, subscribed: (key: string) => boolean): Slot[] {
+  #named(text: string, state: string, subscribed: (key: string) => boolean): Slot[] {
     const [account, currency] = splitKey(text);
     if (currency) {
-      if (!subscribed(text)) this.notDefault.add(currency);
-      return this.book.covered(text);
+      if (!subscribed(text)) this.#notDefault.add(currency);
+      return this.#book.covered(text);
     }
-    const slots = this.book.covered(account);
-    if (this.defaultCurrency) return slots.filter((slot) => slot.currency === this.defaultCurrency);
-    const may = slots.filter((slot) => !this.notDefault.has(slot.currency));
-    if (may.length === 1 && state !== 'unknown') this.defaultCurrency = may[0]!.currency;
+    const slots = this.#book.covered(account);
+    if (this.#defaultCurrency) return slots.filter((slot) => slot.currency === this.#defaultCurrency);
+    const may = slots.filter((slot) => !this.#notDefault.has(slot.currency));
+    if (may.length === 1 && state !== 'unknown') this.#defaultCurrency = may[0]!.currency;
     return may;
   }
 
-  private prove(slot: Slot, now: number): void {
+  #prove(slot: Slot, now: number): void {
     if (!slot.proved) slot.reason = null;
     if (slot.told === 'fresh') slot.provedAt = now;
     slot.proved = true;
     slot.gone = null;
   }
 
-  private label(slot: Slot, { state, reason, lag_ms: lag }: Frame<'state'>, now: number): void {
+  #label(slot: Slot, { state, reason, lag_ms: lag }: Frame<'state'>, now: number): void {
     const behind = reason === 'behind_client'; // its lag is that of another, older value
     if (lag !== undefined && !behind) slot.provedAt = now - lag;
     else if (state === 'fresh') slot.provedAt = now;
-    else if (slot.told === 'fresh' && slot.proved) slot.provedAt = this.heardAt;
+    else if (slot.told === 'fresh' && slot.proved) slot.provedAt = this.#heardAt;
     slot.told = state as Slot['told'];
     slot.reason = reason ?? null;
     slot.proved ||= !behind;
@@ -247,43 +250,43 @@ export class Store {
   }
 
   /** A value that the gateway lost sight of is shown as the last one; one that does not exist is removed. */
-  private lose(slot: Slot, state: 'unknown' | 'removed', reason: string | null): void {
+  #lose(slot: Slot, state: 'unknown' | 'removed', reason: string | null): void {
     const unreachable = state === 'unknown' && reason !== 'no_such_account';
-    unprove(slot, this.heardAt, reason ?? state);
+    unprove(slot, this.#heardAt, reason ?? state);
     slot.reason = reason ?? state;
     slot.gone = unreachable ? null : { reason };
   }
 
   // ---- views ----
 
-  private key(text: string): Key {
-    let key = this.keys.get(text);
+  #key(text: string): Key {
+    let key = this.#keys.get(text);
     if (!key) {
       key = blankKey();
-      this.keys.set(text, key);
+      this.#keys.set(text, key);
     }
     return key;
   }
 
-  private touch(slot: Slot): void {
-    this.dirty.add(slot);
-    this.touchKeysOf(slot);
+  #touch(slot: Slot): void {
+    this.#dirty.add(slot);
+    this.#touchKeysOf(slot);
   }
 
-  private touchKeysOf({ account, currency }: Slot): void {
-    this.touchKey(account);
-    this.touchKey(`${account}/${currency}`);
+  #touchKeysOf({ account, currency }: Slot): void {
+    this.#touchKey(account);
+    this.#touchKey(`${account}/${currency}`);
   }
 
-  private touchKey(text: string): void {
-    const key = this.keys.get(text);
+  #touchKey(text: string): void {
+    const key = this.#keys.get(text);
     if (!key) return;
     key.dirty = true;
-    this.changedKeys.add(text);
+    this.#changedKeys.add(text);
   }
 
-  private entry(slot: Slot): Entry {
-    const state = stateOf(slot, this.link, this.heardAt);
+  #entry(slot: Slot): Entry {
+    const state = stateOf(slot, this.#link, this.#heardAt);
     if (!slot.entry || !sameState(slot.entry, state)) {
       slot.entry = { ...state, account: slot.account, currency: slot.currency };
     }

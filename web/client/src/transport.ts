@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the machine asks of a way to the gateway, and the WebSocket, which is the usual one.
+// What the machine asks of a way to the gateway; and the WebSocket, which is the usual one.
 import { parseFrame, SUBPROTOCOL, type Command, type ServerFrame } from './protocol.js';
-import type { WebSocketClass } from './types.js';
+import type { Clock, WebSocketClass } from './types.js';
 
 export interface Connection {
   send(command: Command): void;
@@ -17,6 +17,36 @@ export interface Listener {
   /** Once, and not after `close()`. `retryMs`: the gateway asked for that. */
   closed(code: number, reason: string, retryMs?: number): void;
   fault(message: string): void;
+}
+
+export type OpenStream = (request: typeof fetch, url: string, clock: Clock, listener: Listener) => Connection;
+
+const streams: { open?: OpenStream } = {};
+
+/** For fake servers, whose time does not wait until code was loaded. */
+export function keepStreams(open: OpenStream): void {
+  streams.open = open;
+}
+
+/** Streams are needed by few: their code is loaded by those. */
+export function openStreamLater(...args: Parameters<OpenStream>): Connection {
+  if (streams.open) return streams.open(...args);
+  let real: Connection | undefined;
+  let over = false;
+  import('./sse.js').then(
+    ({ openStream }) => {
+      keepStreams(openStream);
+      if (!over) real = openStream(...args);
+    },
+    () => over || args[3].closed(0, 'unreachable'),
+  );
+  return {
+    send: (command) => real?.send(command),
+    close() {
+      over = true;
+      real?.close();
+    },
+  };
 }
 
 /** `/ws` of the gateway that `url` names, however it was written. */

@@ -117,10 +117,11 @@ export interface Clock {
 /** As much of a WebSocket as is used: a browser's, Node's, React Native's, or the package `ws`. */
 export interface WebSocketLike {
   readonly readyState: number;
-  onopen: ((event: any) => void) | null; // eslint-disable-line -- each platform has event types of its own
-  onmessage: ((event: any) => void) | null;
-  onclose: ((event: any) => void) | null;
-  onerror: ((event: any) => void) | null;
+  // `never`: each platform has event types of its own, and takes handlers of all of them
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
   send(text: string): void;
   close(code?: number, reason?: string): void;
 }

@@ -64,8 +64,8 @@ describe('an app', () => {
     let net: (state: object) => void = () => {};
     let listeners = 2;
     const detach = attachReactNative(client, {
-      AppState: { currentState: 'active', addEventListener: (_, call) => ((life = call), { remove: () => listeners-- }) },
-      NetInfo: { addEventListener: (call) => ((net = call), () => listeners--) },
+      AppState: { currentState: 'active', addEventListener: (_, call) => ((life = call as typeof life), { remove: () => listeners-- }) },
+      NetInfo: { addEventListener: (call) => ((net = call as typeof net), () => listeners--) },
     });
     client.subscribe('A');
     await run(100);

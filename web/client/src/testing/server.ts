@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A gateway in the test's own process: no network, no time of its own. It has one or more replicas that
 // read one log, and does to its connections what networks do, when the test says so.
+import { openStream } from '../sse.js';
+import { keepStreams } from '../transport.js';
 import type { WebSocketClass } from '../types.js';
 import type { FakeClock } from './clock.js';
 import { Replica, type Write } from './replica.js';
@@ -58,6 +60,7 @@ export class FakeServer {
     this.replicas = Array.from({ length: options.replicas ?? 1 }, () => new Replica(this.log, () => this.epochText));
     this.webSocket = fakeSocketClass(this);
     this.fetch = fakeFetch(this);
+    keepStreams(openStream);
     this.heartbeat();
   }
 

@@ -16,10 +16,10 @@ export function fakeSocketClass(server: FakeServer): WebSocketClass {
   return class implements FakeSocket {
     readyState = 0;
     frozen = false;
-    onopen: ((event: object) => void) | null = null;
-    onmessage: ((event: { data: string }) => void) | null = null;
-    onclose: ((event: { code: number; reason: string }) => void) | null = null;
-    onerror: ((event: object) => void) | null = null;
+    onopen: ((event: never) => void) | null = null;
+    onmessage: ((event: never) => void) | null = null;
+    onclose: ((event: never) => void) | null = null;
+    onerror: ((event: never) => void) | null = null;
     private session: FakeSession | null = null;
 
     constructor(readonly url: string, readonly protocols: string[]) {
@@ -44,7 +44,7 @@ export function fakeSocketClass(server: FakeServer): WebSocketClass {
       this.later(() => {
         if (this.readyState === 3) return;
         this.readyState = 3;
-        this.onclose?.({ code, reason });
+        this.onclose?.({ code, reason } as never);
       });
     }
 
@@ -52,20 +52,20 @@ export function fakeSocketClass(server: FakeServer): WebSocketClass {
       if (this.readyState === 3) return;
       if (server.down || server.socketsBlocked) {
         this.readyState = 3;
-        this.onerror?.({});
-        this.onclose?.({ code: 1006, reason: '' });
+        this.onerror?.({} as never);
+        this.onclose?.({ code: 1006, reason: '' } as never);
         return;
       }
       this.readyState = 1;
       const replica = server.pick();
       const say = (frame: ServerFrame): void => {
         const data = JSON.stringify(frame);
-        this.later(() => this.readyState === 1 && this.onmessage?.({ data }));
+        this.later(() => this.readyState === 1 && this.onmessage?.({ data } as never));
       };
       this.session = new FakeSession(server, replica, say, (code, reason) => this.end(code, reason));
       server.sessions.push(this.session);
       replica.sessions.add(this.session);
-      this.onopen?.({});
+      this.onopen?.({} as never);
     }
 
     private leave(): void {
