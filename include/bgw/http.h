@@ -84,6 +84,8 @@ bool bgw_http_list_next(const struct bgw_http_request *r, const char *name,
                         struct bgw_http_cursor *cursor, struct bgw_slice *element);
 bool bgw_http_list_has(const struct bgw_http_request *r, const char *name,
                        const char *element);                      /* any case */
+/* Of Accept and Accept-Encoding: named there by name, and not with q=0. */
+bool bgw_http_accepts(const struct bgw_http_request *r, const char *name, const char *wanted);
 bool bgw_slice_eq_nocase(struct bgw_slice a, struct bgw_slice b); /* ASCII */
 
 /* Strict percent-decoding, '+' is itself. BGW_BAD_ENCODING (also for %00), BGW_TOO_LARGE. */

@@ -245,11 +245,14 @@ static enum bgw_api_result answer_static(struct exchange *x)
     struct bgw_buf headers;
     enum bgw_api_result result = done(x);
     bgw_buf_init(&headers, HEADERS_MAX);
-    if (!bgw_static_find(x->api->config->web_root, x->request->path, &page)) {
+    bool gzip = bgw_http_accepts(x->request, "accept-encoding", "gzip");
+    if (!bgw_static_find(x->api->config->web_root, x->request->path, gzip, &page)) {
         result = refuse(x, BGW_REFUSAL_NOT_FOUND, NULL);
     } else {
         /* no-cache: keep it, but ask each time; the tag makes the question cheap */
-        bgw_buf_appendf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\n", page.etag);
+        bgw_buf_appendf(&headers, "ETag: %s\r\nCache-Control: %s\r\n%s%s", page.etag,
+                        page.lasting ? "public, max-age=31536000, immutable" : "no-cache",
+                        page.varies ? "Vary: Accept-Encoding\r\n" : "", page.gzip ? "Content-Encoding: gzip\r\n" : "");
         bgw_buf_append_str(
             &headers,
             "Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; "

@@ -46,9 +46,11 @@ struct bgw_page {
     struct bgw_buf loaded; /* holds the body of a file from web_root */
     const char *content_type;
     char etag[24];
+    bool gzip, varies; /* the body is gzip; another request might get it otherwise */
+    bool lasting;      /* another content would have another name */
 };
-/* Finds the file of a decoded path ("/" is "/index.html"). web_root empty: the built-in page.
+/* Finds the file of a decoded path ("/" is "/index.html"). web_root empty: the built-in page. `gzip`: who asks takes that.
  * False: there is none. The caller deinits `loaded`. */
-bool bgw_static_find(const char *web_root, struct bgw_slice path, struct bgw_page *out);
+bool bgw_static_find(const char *web_root, struct bgw_slice path, bool gzip, struct bgw_page *out);
 
 #endif

@@ -317,21 +317,6 @@ static void refuse_method(struct bgw_conn *c, const struct bgw_http_request *r, 
     conn_negotiate_text(c, r, 405, bgw_refusal_sentence(BGW_REFUSAL_METHOD), allow);
 }
 
-static bool takes_events(const struct bgw_http_request *r)
-{
-    struct bgw_http_cursor cursor = {0};
-    struct bgw_slice one;
-    while (bgw_http_list_next(r, "accept", &cursor, &one)) {
-        const char *end = memchr(one.data, ';', one.len); /* parameters do not matter */
-        size_t len = end ? (size_t)(end - one.data) : one.len;
-        while (len && (one.data[len - 1] == ' ' || one.data[len - 1] == '\t'))
-            len--;
-        if (bgw_slice_eq_nocase(bgw_slice_of(one.data, len), BGW_SLICE("text/event-stream")))
-            return true;
-    }
-    return false;
-}
-
 static bool has_id(struct bgw_conn *c, const struct bgw_http_request *r)
 {
     struct bgw_attachment what;
@@ -366,7 +351,7 @@ void conn_negotiate_request(struct bgw_conn *c)
         conn_signalr_stream_post(c, r);
     else if (r->method == BGW_HTTP_DELETE)
         conn_negotiate_text(c, r, 400, TEXT_NO_DELETE, NULL);
-    else if (takes_events(r))
+    else if (bgw_http_accepts(r, "accept", "text/event-stream"))
         conn_signalr_stream_open(c, r);
     else
         conn_negotiate_text(c, r, 404, TEXT_NO_POLLING, NULL);

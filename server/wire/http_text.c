@@ -96,6 +96,35 @@ bool bgw_http_list_has(const struct bgw_http_request *r, const char *name, const
     return false;
 }
 
+/* ";q=0.000": named in order to be refused. Other parameters do not matter. */
+static bool refused(struct bgw_slice parameters)
+{
+    static const char zeros[] = "q=0.000";
+    while (parameters.len) {
+        const char *end = memchr(parameters.data, ';', parameters.len);
+        size_t len = end ? (size_t)(end - parameters.data) : parameters.len;
+        struct bgw_slice q = trim(bgw_slice_of(parameters.data, len));
+        if (q.len >= 3 && q.len < sizeof(zeros) && bgw_slice_eq_nocase(q, bgw_slice_of(zeros, q.len)))
+            return true;
+        len += end != NULL;
+        parameters = bgw_slice_of(parameters.data + len, parameters.len - len);
+    }
+    return false;
+}
+
+bool bgw_http_accepts(const struct bgw_http_request *r, const char *name, const char *wanted)
+{
+    struct bgw_http_cursor cursor = {0};
+    struct bgw_slice one;
+    while (bgw_http_list_next(r, name, &cursor, &one)) {
+        const char *end = memchr(one.data, ';', one.len);
+        size_t len = end ? (size_t)(end - one.data) : one.len;
+        if (bgw_slice_eq_nocase(trim(bgw_slice_of(one.data, len)), bgw_slice_str(wanted)))
+            return !end || !refused(bgw_slice_of(end + 1, one.len - len - 1));
+    }
+    return false;
+}
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')

@@ -18,16 +18,20 @@
 
 #define FILE_BYTES_MAX (8u << 20)
 #define PATH_BYTES_MAX 512u
+#define LASTING "/assets/"
 
-static bool find_built_in(struct bgw_slice path, struct bgw_page *out)
+static bool find_built_in(struct bgw_slice path, bool gzip, struct bgw_page *out)
 {
     for (size_t i = 0; i < bgw_asset_count; i++) {
         const struct bgw_asset *a = &bgw_assets[i];
         if (!bgw_slice_eq(path, bgw_slice_str(a->path)))
             continue;
-        out->body = bgw_slice_of((const char *)a->data, a->len);
+        out->varies = a->gzip != NULL;
+        out->gzip = gzip && a->gzip;
+        out->body = out->gzip ? bgw_slice_of((const char *)a->gzip, a->gzip_len) : bgw_slice_of((const char *)a->data, a->len);
         out->content_type = a->content_type;
-        snprintf(out->etag, sizeof(out->etag), "%s", a->etag);
+        /* other bytes, so another tag: RFC 9110, 8.8.3.3 */
+        snprintf(out->etag, sizeof(out->etag), "\"%s%s\"", a->digest, out->gzip ? "-gz" : "");
         return true;
     }
     return false;
@@ -112,11 +116,13 @@ static bool find_file(const char *web_root, struct bgw_slice path, struct bgw_pa
     return true;
 }
 
-bool bgw_static_find(const char *web_root, struct bgw_slice path, struct bgw_page *out)
+bool bgw_static_find(const char *web_root, struct bgw_slice path, bool gzip, struct bgw_page *out)
 {
     memset(out, 0, sizeof(*out));
     bgw_buf_init(&out->loaded, FILE_BYTES_MAX + 65536);
     if (bgw_slice_eq(path, BGW_SLICE("/")))
         path = BGW_SLICE("/index.html");
-    return web_root && *web_root ? find_file(web_root, path, out) : find_built_in(path, out);
+    /* what the build of the console puts there has its content's hash in its name */
+    out->lasting = path.len > strlen(LASTING) && memcmp(path.data, LASTING, strlen(LASTING)) == 0;
+    return web_root && *web_root ? find_file(web_root, path, out) : find_built_in(path, gzip, out);
 }

@@ -10,8 +10,8 @@ import threading
 
 import pytest
 from playwright.sync_api import sync_playwright
-from test_90_page import ARGS, CHROMIUM
 
+from harness.console import ARGS, CHROMIUM
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.signalr import VERSIONS

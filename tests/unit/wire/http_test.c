@@ -414,6 +414,43 @@ TEST(keep_alive_follows_version_and_connection)
     }
 }
 
+TEST(what_is_accepted_is_named_and_not_refused)
+{
+    static const struct {
+        const char *line;
+        bool taken;
+    } cases[] = {
+        {"gzip", true},
+        {"br, GZip", true},
+        {"br;q=1.0,\tgzip\t; q=0.5", true},
+        {"gzip;q=0.001", true},
+        {"gzip; q=1", true},
+        {"gzip;level=9", true},
+        {"br\r\nAccept-Encoding: gzip", true},
+        {"gzip;q=0", false},
+        {"gzip;q=0.", false},
+        {"gzip;q=0.0", false},
+        {"br, gzip ; Q=0.000 , deflate", false},
+        {"gzip;level=9; q=0", false},
+        {"gzip;q=0, gzip", false}, /* who contradicts himself gets what everybody can read */
+        {"gzipped, x-gzip, gzi", false},
+        {"*", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[160];
+        snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n" H "Accept-Encoding: %s\r\n\r\n", cases[i].line);
+        struct bgw_http_reader *r = bgw_http_reader_create(&usual);
+        CHECK(feed(r, bgw_slice_str(text), 7).progress == BGW_HTTP_DONE);
+        const struct bgw_http_request *q = bgw_http_reader_request(r);
+        if (bgw_http_accepts(q, "accept-encoding", "gzip") != cases[i].taken)
+            fprintf(stderr, "Accept-Encoding: %s\n", cases[i].line);
+        CHECK(bgw_http_accepts(q, "accept-encoding", "gzip") == cases[i].taken);
+        CHECK(!bgw_http_accepts(q, "accept", "gzip"));
+        bgw_http_reader_destroy(&r);
+    }
+}
+
 TEST(the_query_is_decoded_strictly)
 {
     char out[4];

@@ -47,12 +47,32 @@ TEST(the_built_in_page_has_types_and_tags)
 {
     struct bgw_page page;
     CHECK(bgw_asset_count > 0);
-    CHECK(bgw_static_find("", BGW_SLICE("/"), &page));
+    CHECK(bgw_static_find("", BGW_SLICE("/"), false, &page));
     CHECK_EQ_STR(page.content_type, "text/html; charset=utf-8");
     CHECK(page.etag[0] == '"' && page.body.len > 0);
     bgw_buf_deinit(&page.loaded);
-    CHECK(!bgw_static_find("", BGW_SLICE("/nothing"), &page));
+    CHECK(!bgw_static_find("", BGW_SLICE("/nothing"), false, &page));
     bgw_buf_deinit(&page.loaded);
+}
+
+TEST(who_takes_gzip_gets_it_under_another_tag)
+{
+    size_t small = 0;
+    for (size_t i = 0; i < bgw_asset_count; i++) {
+        const struct bgw_asset *a = &bgw_assets[i];
+        struct bgw_page plain, gzip;
+        CHECK(bgw_static_find("", bgw_slice_str(a->path), false, &plain) && bgw_static_find("", bgw_slice_str(a->path), true, &gzip));
+        CHECK(!plain.gzip && plain.body.len == a->len && plain.lasting == (strncmp(a->path, "/assets/", 8) == 0));
+        CHECK(gzip.gzip == (a->gzip != NULL) && gzip.varies == gzip.gzip && plain.varies == gzip.gzip);
+        if (gzip.gzip) {
+            CHECK((unsigned char)gzip.body.data[0] == 0x1f && gzip.body.len < plain.body.len);
+            CHECK(strcmp(gzip.etag, plain.etag) != 0);
+            small++;
+        }
+        bgw_buf_deinit(&plain.loaded);
+        bgw_buf_deinit(&gzip.loaded);
+    }
+    CHECK(small > 0);
 }
 
 TEST(a_folder_serves_its_files_as_they_are_now)
@@ -60,16 +80,16 @@ TEST(a_folder_serves_its_files_as_they_are_now)
     struct bgw_page page;
     char etag[sizeof(page.etag)];
     make_root();
-    CHECK(bgw_static_find(root, BGW_SLICE("/"), &page));
+    CHECK(bgw_static_find(root, BGW_SLICE("/"), false, &page));
     CHECK_SLICE(page.body, "<html>1");
     memcpy(etag, page.etag, sizeof(etag));
     bgw_buf_deinit(&page.loaded);
     write_file("index.html", "<html>2");
-    CHECK(bgw_static_find(root, BGW_SLICE("/index.html"), &page));
+    CHECK(bgw_static_find(root, BGW_SLICE("/index.html"), false, &page));
     CHECK_SLICE(page.body, "<html>2");
     CHECK(strcmp(etag, page.etag) != 0);
     bgw_buf_deinit(&page.loaded);
-    CHECK(bgw_static_find(root, BGW_SLICE("/js/app.js"), &page));
+    CHECK(bgw_static_find(root, BGW_SLICE("/js/app.js"), false, &page));
     CHECK_EQ_STR(page.content_type, "text/javascript; charset=utf-8");
     bgw_buf_deinit(&page.loaded);
     remove_root();
@@ -83,7 +103,7 @@ TEST(nothing_outside_a_folder_is_served)
     make_root();
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
         struct bgw_page page;
-        CHECK(!bgw_static_find(root, bgw_slice_str(paths[i]), &page));
+        CHECK(!bgw_static_find(root, bgw_slice_str(paths[i]), false, &page));
         bgw_buf_deinit(&page.loaded);
     }
     remove_root();

@@ -1,82 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first page in a real browser, with its content policy in force: what it shows is live, or says as of when."""
+"""The console in a real browser, with its content policy in force: what it shows is live, or says as of when."""
 
-import json
+import gzip
 import re
 
-import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from harness.console import (
+    AS_OF,
+    LIVE,
+    SECONDS,
+    balances,
+    browser,
+    bytes_of,
+    open_page,
+    row_of,
+    scripted_page,
+    sign_in,
+    until_live,
+)
 from harness.gateway import Gateway
 from harness.kafka import Feed
 from harness.tokens import sign, token
 
-CHROMIUM = "/usr/bin/chromium"
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync"]
-SECONDS = 1000
-LIVE = "tr[data-state=fresh]"
-AS_OF = re.compile(r"^offline · as of \d\d:\d\d:\d\d$")
+__all__ = ["browser", "open_page"]
+
 AMOUNT = re.compile(r"^(\d{1,3}(?:,\d{3})*)\.(\d\d) NGN$")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield chromium
-        chromium.close()
+def files_of(gateway):
+    """Paths of the page and of all that it loads, at once or later."""
+    paths, left = [], ["/"]
+    while left:
+        paths.append(left.pop())
+        text = bytes_of(gateway, paths[-1])[1].decode()
+        named = re.findall(r'(?:src|href)="(/[^"]+)"', text) + [f"/assets/{name}" for name in re.findall(r'["`]\./([\w-]+\.js)["`]', text)]
+        left += [path for path in dict.fromkeys(named) if path not in [*paths, *left]]
+    return paths
 
 
-@pytest.fixture
-def open_page(browser):
-    """Opens the page of a gateway; at the end, no script may have failed and no policy been broken."""
-    contexts, complaints = [], []
-
-    def opener(gateway, **how):
-        context = browser.new_context(**how)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15 * SECONDS)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda line: "Content Security Policy" in line.text and complaints.append(line.text))
-        page.goto(f"http://{gateway.listen}/")
-        return page
-
-    yield opener
-    for context in contexts:
-        context.close()
-    assert not complaints, complaints
-
-
-def sign_in(page, bearer, *accounts):
-    page.get_by_label("Access token").fill(bearer)
-    page.get_by_label("Accounts").fill("\n".join(accounts))
-    page.get_by_role("button", name="Watch balances").click()
-
-
-def row_of(page, account, currency=""):
-    return page.locator("#rows tr").filter(has_text=re.compile(rf"^{re.escape(account)}.*{currency}"))
-
-
-def balances(page):
-    return page.locator("#rows td.balance").all_inner_texts()
-
-
-def until_live(page, count=10):
-    expect(page.locator("#link-text")).to_have_text("Live", timeout=15 * SECONDS)
-    expect(page.locator(LIVE).nth(count - 1)).to_be_visible(timeout=15 * SECONDS)
-    expect(page.locator(f"#rows tr:not({LIVE.removeprefix('tr')})")).to_have_count(0, timeout=15 * SECONDS)
-
-
-def test_policy_allows_the_pages_own_files_only(gateway):
-    for path in ("/", "/page.js", "/link.js", "/page.css", "/icon.svg"):
-        status, headers, body = gateway.http(path)
-        assert status == 200 and body
+def test_policy_allows_the_consoles_own_files_only(gateway):
+    paths = files_of(gateway)
+    assert sum(path.endswith(".js") for path in paths) >= 1 and any(path.endswith(".css") for path in paths), paths
+    index = bytes_of(gateway, "/")[1]
+    assert b"<style" not in index and b"<script>" not in index
+    for path in paths:
+        headers, body = bytes_of(gateway, path)
+        assert body
         policy = headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
-        assert "script-src" not in policy and "unsafe-eval" not in policy
+        assert "script-src" not in policy and "unsafe" not in policy
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
+        lasting = path.startswith("/assets/")
+        assert headers["Cache-Control"] == ("public, max-age=31536000, immutable" if lasting else "no-cache")
+
+
+def test_it_is_small_and_comes_packed_to_who_takes_that(gateway):
+    total = 0
+    for path in files_of(gateway):
+        plain, body = bytes_of(gateway, path)
+        headers, packed = bytes_of(gateway, path, **{"Accept-Encoding": "br, gzip;q=0.8"})
+        assert headers["Content-Encoding"] == "gzip" and headers["Vary"] == plain["Vary"] == "Accept-Encoding"
+        assert gzip.decompress(packed) == body and headers["ETag"] != plain["ETag"]
+        assert gateway.http(path, headers={"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]})[0] == 304
+        refused, same = bytes_of(gateway, path, **{"Accept-Encoding": "gzip;q=0, br"})
+        assert "Content-Encoding" not in refused and same == body
+        total += len(packed)
+    assert 20_000 < total < 150_000, total
 
 
 def test_demo_is_live_moves_and_survives_a_killed_gateway(open_page):
@@ -84,8 +74,8 @@ def test_demo_is_live_moves_and_survives_a_killed_gateway(open_page):
         page = open_page(first)
         expect(page.locator("#banner")).to_contain_text("Demo, insecure")
         until_live(page)
-        expect(page.locator("#rows td.change.up").first).to_have_text(re.compile(r"^▲ \+[\d,]+\.\d\d$"), timeout=15 * SECONDS)
-        expect(page.locator("#rows td.change.down").first).to_have_text(re.compile(r"^▼ −[\d,]+\.\d\d$"), timeout=15 * SECONDS)
+        expect(page.locator("#rows td.change .up").first).to_have_text(re.compile(r"^▲ \+[\d,]+\.\d\d$"), timeout=15 * SECONDS)
+        expect(page.locator("#rows td.change .down").first).to_have_text(re.compile(r"^▼ −[\d,]+\.\d\d$"), timeout=15 * SECONDS)
         assert all(AMOUNT.match(text) or text.endswith(" USD") for text in balances(page))
         address = first.listen
         first.kill()
@@ -108,15 +98,15 @@ def test_without_demo_it_asks_for_a_token_and_refuses_a_wrong_one_in_words(gatew
     page = open_page(gateway)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.locator("#banner")).to_be_hidden()
-    expect(page.locator("#live")).to_be_hidden()
+    expect(page.locator("#rows")).to_have_count(0)
 
-    sign_in(page, "nonsense", "alice")
+    sign_in(page, "nonsense")
     expect(page.get_by_role("alert")).to_contain_text("This is not a token")
-    sign_in(page, sign({"sub": "a", "exp": 4000000000}, secret="somebody else's, also of a good length"), "alice")
+    sign_in(page, sign({"sub": "a", "exp": 4000000000}, secret="somebody else's, also of a good length"))
     expect(page.get_by_role("alert")).to_contain_text("not signed with a key that this gateway trusts")
-    sign_in(page, token(["alice"], ttl=-600), "alice")
+    sign_in(page, token(["alice"], ttl=-600))
     expect(page.get_by_role("alert")).to_have_text("The token has expired.")
-    expect(page.locator("#live")).to_be_hidden()
+    expect(page.locator("#rows")).to_have_count(0)
     expect(page.locator("#link-text")).to_have_text("Signed out")
 
 
@@ -132,16 +122,16 @@ def test_each_row_says_what_may_be_seen_and_amounts_are_exact(gateway, feed, ope
     expect(row_of(page, "bob").locator("td.balance")).to_have_text("—")
     expect(row_of(page, "bob").locator("td.freshness")).to_have_text("no access")
     expect(page.locator(LIVE)).to_have_count(2)
-    expect(page.get_by_label("Access token")).to_have_value("")
-
     feed.put("alice", 9007199254740990)
     feed.flush()
     expect(row_of(page, "alice", "NGN").locator("td.change")).to_have_text("▼ −0.03")
     expect(row_of(page, "alice", "NGN").locator("td.balance")).to_have_text("90,071,992,547,409.90 NGN")
 
-    page.get_by_role("button", name="Other accounts").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Access token")).to_have_value("")
     expect(page.locator(LIVE)).to_have_count(0)
+    page.reload()  # the token was in memory alone
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 def test_digest_of_the_page_is_the_gateways(open_page):
@@ -166,46 +156,8 @@ def test_fits_a_phone(open_page):
         page = open_page(gateway, viewport={"width": 390, "height": 844}, color_scheme="dark")
         until_live(page)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-        for part in ("th.account", "td.balance", "td.change", "td.freshness"):
+        for part in ("th.account", "td.balance", "td.change", "td.freshness", "td.acts"):
             expect(page.locator(f"#rows {part}").first).to_be_visible()
-
-
-class Scripted:
-    """A gateway's words, said by the test to the page: states that a real one takes long to reach."""
-
-    def __init__(self, page):
-        self.heard, self.socket = [], None
-        page.route_web_socket("**/ws", self.accept)
-
-    def accept(self, socket):
-        self.socket = socket
-        socket.on_message(self.answer)
-
-    def answer(self, text):
-        command = json.loads(text)
-        self.heard.append(command["op"])
-        if command["op"] == "hello":
-            self.say(ev="hello", conn="c", ping_s=20, epoch="e", server="scripted")
-        if command["op"] == "sub":
-            self.say(ev="sub", id=1, ok=command["keys"], current=[], denied=[])
-            for number, key in enumerate(command["keys"]):
-                self.put(key, str(1000 + number), f"e.{number + 1}")
-            self.say(ev="live", id=1)
-
-    def say(self, **frame):
-        self.socket.send(json.dumps(frame))
-
-    def put(self, account, minor, v, currency="NGN"):
-        self.say(ev="upd", u=[{"k": account, "v": v, "d": {"currency": currency, "minor": minor, "pendingMinor": "0"}}])
-
-
-def scripted_page(open_page, gateway, *accounts):
-    page = open_page(gateway)
-    script = Scripted(page)
-    page.clock.install()
-    sign_in(page, "any", *accounts)
-    until_live(page, len(accounts))
-    return page, script
 
 
 def test_every_state_is_said_in_words(gateway, open_page):
@@ -235,8 +187,11 @@ def test_every_state_is_said_in_words(gateway, open_page):
 
 def test_a_silent_connection_is_asked_then_given_up(gateway, open_page):
     page, script = scripted_page(open_page, gateway, "a")
-    page.clock.run_for(8 * SECONDS)
+    page.clock.run_for(9 * SECONDS)
     expect(page.locator("#link-text")).to_have_text("Live")
+    assert script.heard == ["hello", "sub"]
+    page.clock.run_for(2 * SECONDS)  # half of what the gateway lets pass between its own signs of life
+    expect(row_of(page, "a").locator("td.freshness")).to_have_text(re.compile(r"^delayed · as of [\d:]{8}$"))
     assert script.heard == ["hello", "sub", "ping"]
     for _ in range(60):  # in small steps: it soon tries again, and would be answered
         page.clock.run_for(SECONDS // 10)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same balance over REST: who answered, from where, how old.
+import { useState } from 'preact/hooks';
+import { session } from '../session.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly ms: number;
+  readonly headers: readonly [string, string][];
+  readonly body: string;
+}
+
+const SHOWN = ['x-balance-source', 'x-cache-status', 'age', 'warning', 'etag', 'retry-after'];
+
+async function read(account: string, currency: string | undefined, proved: boolean): Promise<Answer> {
+  const query = currency ? `?currency=${currency}` : '';
+  const began = performance.now();
+  const reply = await fetch(`/ledger/accounts/${encodeURIComponent(account)}/balance${query}`, {
+    headers: { authorization: `Bearer ${session.get()!.token()}`, ...(proved ? { 'cache-control': 'no-cache' } : {}) },
+    cache: 'no-store',
+    signal: AbortSignal.timeout(10_000),
+  });
+  const body = await reply.text();
+  return {
+    status: reply.status,
+    ms: performance.now() - began,
+    headers: SHOWN.flatMap((name): [string, string][] => (reply.headers.has(name) ? [[name, reply.headers.get(name)!]] : [])),
+    body,
+  };
+}
+
+export function ReadNow({ account, currency }: { account: string; currency: string | undefined }) {
+  const [answer, setAnswer] = useState<Answer | string | null>(null);
+  const ask = (proved: boolean) => {
+    read(account, currency, proved).then(setAnswer, (error: unknown) => setAnswer(`No answer: ${String(error)}`));
+  };
+  return (
+    <section class="card wide">
+      <h2>Read over REST</h2>
+      <p class="row">
+        <button type="button" class="main" onClick={() => ask(false)}>
+          Read now
+        </button>
+        <button type="button" class="quiet" onClick={() => ask(true)}>
+          Read, proved current
+        </button>
+      </p>
+      <div role="status">
+        {typeof answer === 'string' && <p class="refused">{answer}</p>}
+        {answer && typeof answer === 'object' && (
+          <>
+            <dl class="facts">
+              <div>
+                <dt>Status</dt>
+                <dd>{answer.status}</dd>
+              </div>
+              <div>
+                <dt>Took</dt>
+                <dd>{answer.ms.toFixed(1)} ms</dd>
+              </div>
+              {answer.headers.map(([name, value]) => (
+                <div key={name}>
+                  <dt>{name}</dt>
+                  <dd class="mono">{value}</dd>
+                </div>
+              ))}
+            </dl>
+            <pre>{answer.body}</pre>
+          </>
+        )}
+      </div>
+    </section>
+  );
+}
