@@ -15,6 +15,7 @@
 
 #define AGAIN_MS 200     /* after a failure */
 #define REFUSED_MS 2000
+#define UNDER_WAY_MAX 6000 /* of all partitions: what the connection to Redis takes at a time, in commands and bytes */
 
 _Static_assert(BGW_M_LEDGER_REJECTED_OVERFLOW == BGW_M_LEDGER_REJECTED_BAD_JSON + (int)ENTRY_OVERFLOW - (int)ENTRY_BAD_JSON,
                "the rows of bgw_ledger_events_rejected_total are in the order of the reasons");
@@ -26,10 +27,16 @@ static int64_t now_ms(const struct bgw_projector *p)
 
 /* ---- flow ---- */
 
+static size_t window_max(const struct bgw_projector *p)
+{
+    size_t share = UNDER_WAY_MAX / (p->ours ? p->ours : 1), max = (size_t)p->config.config->project_window;
+    return share && share < max ? share : max;
+}
+
 void partition_flow(struct partition *a)
 {
     struct bgw_projector *p = a->p;
-    size_t max = (size_t)p->config.config->project_window;
+    size_t max = window_max(p);
     bool full = a->paused ? window_count(&a->window) > max / 2 : window_count(&a->window) >= max;
     bool pause = full || p->draining;
     if (a->state != PARTITION_RUNNING || pause == a->paused)

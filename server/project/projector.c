@@ -256,7 +256,7 @@ static void on_tick(struct bgw_timer *timer, int64_t now_ms)
 {
     struct bgw_projector *p = BGW_CONTAINER(timer, struct bgw_projector, tick);
     bgw_wheel_arm(bgw_loop_wheel(p->loop), timer, now_ms + TICK_MS);
-    int64_t ours = 0;
+    size_t ours = 0;
     for (int32_t i = 0; i < p->partition_count; i++) {
         struct partition *a = p->partitions[i];
         if (!a)
@@ -265,7 +265,8 @@ static void on_tick(struct bgw_timer *timer, int64_t now_ms)
         publish_told(a);
         partition_turn(a, now_ms);
     }
-    bgw_metric_set(BGW_M_PROJECTION_PARTITIONS, ours);
+    bgw_metric_set(BGW_M_PROJECTION_PARTITIONS, (int64_t)ours);
+    p->ours = ours;
     bgw_metric_set(BGW_M_PROJECTION_REFUSED, refused(p) != NULL);
     bgw_metric_set(BGW_M_PROJECTION_LIVE, p->live);
     teller_turn(p);

@@ -72,6 +72,7 @@ struct bgw_projector { /* loop's thread only */
     struct positions *positions;
     struct partition *partitions[PARTITIONS_MAX];
     int32_t partition_count; /* of the table: the highest that was ever ours, plus one */
+    size_t ours; /* partitions, at the last tick */
     uint64_t epoch;
     char redis_words[120]; /* "": it is up */
     bool draining, ending, announced, too_many;

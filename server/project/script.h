@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * script: the steps that Redis takes as one, in its own language. For positions.c alone; docs/projector.md has the keys and fields.
- * Law of all of them: money and versions stay text or are HINCRBY's own 64 bits, for numbers of Lua are doubles; offsets are compared
- * as numbers (exact below 2^53); whatever can fail is tried before the first thing that cannot be taken back.
+ * Law of all of them: money is added by HINCRBY's own 64 bits and asked for as text where a number of Lua, a double, would not be exact;
+ * versions and offsets are numbers below 2^53; whatever can fail is tried before the first thing that cannot be taken back.
  *
  * Who may tell an account: a position's `by` names the member whose records of it may still be on their way, and what shows that they
  * have arrived: the offset of a partition, or a drain's number (D). Only that member tells, until then. Everybody else leaves the
@@ -62,7 +62,7 @@
     "return at[1] or complete(proj, tonumber(ARGV[6])) end " \
     "if minor == '' then pass() return {'PASSED'} end " \
     "local deltas = count == 1 and {'0'} or {'-' .. minor, minor} " \
-    "local old = {} " \
+    "local old, minors = {}, {} " \
     "for i = 1, count do " \
     "local r = redis.pcall('HMGET', KEYS[1 + 2 * i], 'seq', 'by') " \
     "if r.err then return r end " \
@@ -74,18 +74,18 @@
     "if i == 2 then redis.call('HINCRBY', KEYS[3], 'minor', minor) " \
     "if not old[1][1] and redis.call('HGET', KEYS[3], 'minor') == '0' then redis.call('DEL', KEYS[3]) end end " \
     "if string.find(r.err, 'overflow', 1, true) then pass() return {'OVERFLOW'} end " \
-    "return r end end " \
+    "return r end " \
+    "minors[i] = r > -9e15 and r < 9e15 and string.format('%.0f', r) or redis.call('HGET', KEYS[1 + 2 * i], 'minor') end " \
     "local live, answer = pass(), {at[1] and 'TOLD' or 'QUIET'} " \
     "for i = 1, count do " \
-    "local pos, seq = KEYS[1 + 2 * i], old[i][1] " \
+    "local pos, key, seq = KEYS[1 + 2 * i], KEYS[2 + 2 * i], old[i][1] " \
     "local tell = at[1] and may_tell(proj, ARGV[5], old[i][2]) " \
-    "if seq then redis.call('HINCRBY', pos, 'seq', 1) else redis.call('HSET', pos, 'seq', '0') end " \
+    "seq = seq and string.format('%.0f', seq + 1) or '0' " \
     "if tell then " \
-    "redis.call('HSET', pos, 'o' .. p, offset, 'ts', ARGV[8], 'by', ARGV[5] .. ' ' .. p .. ' ' .. offset) " \
-    "local now = redis.call('HMGET', pos, 'minor', 'seq') " \
-    "show(KEYS[2 + 2 * i], now[1], now[2], ARGV[8], ARGV[9], ARGV[9 + i]) " \
-    "answer[2 * i], answer[2 * i + 1] = now[1], now[2] " \
-    "else redis.call('HSET', pos, 'o' .. p, offset, 'ts', ARGV[8]) owe(untold, pos) " \
+    "redis.call('HSET', pos, 'seq', seq, 'o' .. p, offset, 'ts', ARGV[8], 'by', ARGV[5] .. ' ' .. p .. ' ' .. offset) " \
+    "show(key, minors[i], seq, ARGV[8], ARGV[9], ARGV[9 + i]) " \
+    "answer[2 * i], answer[2 * i + 1] = minors[i], seq " \
+    "else redis.call('HSET', pos, 'seq', seq, 'o' .. p, offset, 'ts', ARGV[8]) owe(untold, pos) " \
     "answer[2 * i], answer[2 * i + 1] = '', '' end end " \
     "return answer"
 
