@@ -5,7 +5,7 @@
 # `N passed, N failed` (and `, N skipped` where it can skip); its output is build/log/suite-NAME.log.
 # Builds and downloads happen before, and are kept; results never are.
 
-ALL_SUITES="lint unit tsan tokens sim fuzz conformance integration"
+ALL_SUITES="lint unit tsan tokens sim fuzz conformance web integration"
 SIM_SEEDS=2000
 SIM_SEEDS_LONG=100000
 TOKENS="4 5000" # seeds, and tokens of each
@@ -19,7 +19,7 @@ builds_of() {
         tokens) echo asan ;;
         sim) echo asan ;;
         fuzz) echo fuzz ;;
-        conformance) echo release ;;
+        conformance | web) echo release ;;
         integration) echo asan release ;;
     esac
 }
@@ -42,6 +42,7 @@ run_suites() {
     case $suites in *integration*) fetch_for_integration & ;; esac
     case $suites in *conformance*) fetch_for_conformance & ;; esac
     case $suites in *tokens*) fetch_for_tokens & ;; esac
+    case $suites in *web*) fetch_for_web & ;; esac
     # shellcheck disable=SC2046 # a list of presets
     for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
         alone build "$preset" || broken="$broken $preset"
@@ -181,6 +182,11 @@ suite_conformance() {
     box "$(conformance_venv)/bin/python" -m tests.conformance build/release/bin/ws-echo "$LOGS/conformance"
 }
 
+suite_web() {
+    [ -e "$(web_packages)/.done" ] || { echo "a download failed; its log is in $LOGS"; return 1; }
+    box tests/run/web.sh "$(web_packages)" build/web "$TOP/build/release/bin/bgw"
+}
+
 suite_integration() {
     local status=0 out=$LOGS/integration.out
     if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ] || [ ! -e "$(signalr_clients)/.done" ] ||
@@ -224,6 +230,7 @@ npm_of() { echo "$KEEP/$2-$( (echo "$SYSTEM"; cat "$TOP/$1/package-lock.json" "$
 jose() { npm_of tests/tokens jose; }
 signalr_clients() { npm_of tests/signalr signalr; }
 asyncapi_specs() { npm_of tests/api asyncapi; }
+web_packages() { npm_of web/client web; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
 
 # make_venv STEP DIRECTORY REQUIREMENTS
@@ -282,3 +289,5 @@ npm_packages() {
 }
 
 fetch_for_tokens() { (flock 7; npm_packages jose "$(jose)" tests/tokens) 7>"$KEEP/fetch.lock"; }
+
+fetch_for_web() { (flock 7; npm_packages web "$(web_packages)" web/client) 7>"$KEEP/fetch.lock"; }

@@ -75,6 +75,7 @@ export const replicaOf = (kafka: string, env: NodeJS.ProcessEnv = {}): Gateway =
 export function token(claims: object = {}): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const now = Math.floor(Date.now() / 1000);
-  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: 'web', iat: now, exp: now + 600, scope: 'accounts.read.all', tenant: 'tnt_demo', ...claims })}`;
+  const all = { sub: 'web', iat: now, exp: now + 600, scope: 'accounts.read.all', tenant: 'tnt_demo', ...claims };
+  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(all)}`;
   return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`;
 }
