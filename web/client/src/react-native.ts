@@ -6,11 +6,11 @@ import type { Client } from './types.js';
 
 export interface AppStateLike {
   readonly currentState: string | null;
-  addEventListener(event: 'change', call: (state: never) => void): { remove(): void };
+  addEventListener(event: 'change', call: (state: string) => void): { remove(): void };
 }
 
 export interface NetInfoLike {
-  addEventListener(call: (state: never) => void): () => void;
+  addEventListener(call: (state: { readonly isConnected?: boolean | null }) => void): () => void;
 }
 
 /**
@@ -27,7 +27,7 @@ export function attachReactNative(client: Client, parts: { readonly AppState: Ap
   };
   const app = parts.AppState.addEventListener('change', life);
   // connected is what counts: `isInternetReachable` asks a stranger's host, which an intranet may not reach
-  const net = parts.NetInfo?.addEventListener((state: { isConnected?: boolean | null }) => client.setOnline(state.isConnected !== false));
+  const net = parts.NetInfo?.addEventListener((state) => client.setOnline(state.isConnected !== false));
   life(parts.AppState.currentState);
   return () => {
     app.remove();
