@@ -28,7 +28,7 @@ type Handlers = { [E in keyof ClientEvents]: Set<ClientEvents[E]> };
 
 const TIMER_MAX_MS = 2 ** 31 - 1; // beyond it timers fire at once
 const NO_WAY =
-  'no WebSocket on this platform: on Node before 22 install "ws" and pass { webSocket: WebSocket }';
+  'no WebSocket here: before Node 22 pass one, as in { webSocket: WebSocket } from "ws"';
 
 const systemClock: Clock = {
   now: () => Date.now(),

@@ -241,7 +241,7 @@ export class Machine implements SessionHost {
         return this.#connect();
       case 'token':
         this.#tokens.abandon(); // whatever comes of that call, it is too late
-        return this.#gotToken(undefined, 'no answer within 30 s');
+        return this.#gotToken(undefined, 'timeout');
       case 'connect':
         return this.#closed(0, 'timeout', 0);
       case 'quiet':
@@ -301,7 +301,7 @@ export class Machine implements SessionHost {
     this.#due.delete('token');
     if (!this.#running) return;
     if (error !== undefined) {
-      this.error('token', `getToken: ${String(error)}`, error);
+      this.error('token', String(error), error);
       if (this.#phase === 'token') this.#lost('token');
       else this.#planRefresh(at.REFRESH_AGAIN_MS);
     } else if (this.#phase === 'token') {

@@ -67,7 +67,7 @@ export function parseFrame(text: unknown): ServerFrame | null {
 const KEY = /^[A-Za-z0-9._:@+-]{1,64}(\/[A-Z]{3})?$/;
 
 export function checkKey(key: string): void {
-  if (!KEY.test(key)) throw new TypeError(`"${key}" is no key such as "acct-1" or "acct-1/USD" (A-Z a-z 0-9 . _ : @ + -, at most 64)`);
+  if (!KEY.test(key)) throw new TypeError(`"${key}" is no key such as "acct-1" or "acct-1/USD" (A-Za-z0-9._:@+-, at most 64)`);
 }
 
 export function splitKey(key: string): [account: string, currency: string | undefined] {

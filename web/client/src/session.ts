@@ -44,7 +44,7 @@ export class Session {
     for (const { keys } of chunkSubs(served, () => undefined)) this.#command('unsub', keys);
 
     const missing = [...wanted.keys()].filter((key) => !this.#asked.has(key));
-    for (const { keys, since } of chunkSubs(missing, (key) => store.since(key))) {
+    for (const { keys, since } of chunkSubs(missing, store.since)) {
       if (this.#waitsFor('sub') >= UNANSWERED_MAX) return; // the next answer comes here again
       for (const key of keys) this.#asked.set(key, 'asked');
       this.#command('sub', keys, Object.keys(since).length ? { since } : {});
@@ -72,7 +72,7 @@ export class Session {
         this.#labelled(frame, now);
         break;
       case 'mark':
-        if (frame.digest !== undefined) this.#compare(frame.digest);
+        this.#compare(frame.digest);
         break;
       case 'revoked':
         for (const key of frame.keys) this.#deny(key, frame.reason);
@@ -139,16 +139,13 @@ export class Session {
   // ---- the digest ----
 
   /**
-   * A mark speaks of the moment in which it was written. While an unsub or a repair is on its way, the
-   * gateway may have written it before that arrived: such a mark says nothing, and the next one will.
+   * A mark speaks of the moment in which it was written. While a command is on its way, the gateway may
+   * have written it before that arrived: such a mark says nothing, and the next one will. A subscribe
+   * counts too: an update of a key that was left and taken again may still be of the time before.
    */
-  #compare(digest: string): void {
-    if (this.#waitsFor('unsub') || this.#waitsFor('repair')) return;
+  #compare(digest: string | undefined): void {
     const { store } = this.#host;
-    if (store.hasSuspects()) {
-      store.settleSuspects();
-      return;
-    }
+    if (this.#commands.size || store.settle() || digest === undefined) return;
     if (store.digest() === digest) {
       this.#repairs = 0;
     } else if (++this.#repairs > REPAIRS_MAX) {

@@ -119,6 +119,7 @@ export function openStream(request: typeof fetch, url: string, clock: Clock, lis
       frame.id = answers.pop() ?? -1;
     }
     listener.frame(frame as ServerFrame);
+    if (event === 'live') listener.frame({ ev: 'mark' }); // everything that there is was sent
   }
 
   function subscribe(id: number, asked: readonly string[]): void {
@@ -151,7 +152,7 @@ export function openStream(request: typeof fetch, url: string, clock: Clock, lis
     },
     repair: ({ id }) => {
       lastId = '';
-      queueMicrotask(() => over || listener.frame({ ev: 'ok', id }));
+      waiting.push(id); // answered when the next stream begins
       again();
     },
     ping: () => again(), // nothing can be asked on a stream: a new one answers

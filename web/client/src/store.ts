@@ -21,6 +21,8 @@ export class Store {
   readonly #dirty = new Set<Slot>();
   readonly #changedKeys = new Set<string>();
   #taken: Change[] = []; // balances that may not be shown any more
+  /** Perhaps these were lost; the answer to a repair will tell. */
+  readonly #doubted = new Set<Slot>();
   /** Currencies that the gateway called by name where it would not have named its default. */
   readonly #notDefault = new Set<string>();
   #link: Link = 'down';
@@ -40,6 +42,7 @@ export class Store {
   setLink(link: Link, heardAt: number): void {
     if (link === this.#link) return;
     const old = this.#link;
+    if (link === 'down') this.#doubted.clear();
     this.#link = link;
     this.#heardAt = heardAt;
     for (const slot of this.#book.all()) {
@@ -48,9 +51,7 @@ export class Store {
     }
   }
 
-  heard(now: number): void {
-    this.#heardAt = now;
-  }
+  heard = (now: number): void => void (this.#heardAt = now);
 
   upd(entries: readonly WireEntry[], now: number): void {
     for (const wire of entries) {
@@ -106,15 +107,16 @@ export class Store {
   state(frame: Frame<'state'>, subscribed: (key: string) => boolean, now: number): boolean {
     const lost = frame.state === 'unknown' || frame.state === 'removed';
     const reason = frame.reason ?? null;
-    let clear = true;
+    const asking = this.#doubted.size > 0; // said again with the answer, in which what there is stands before it
     for (const text of frame.keys) {
-      const slots = this.#named(text, frame.state, subscribed);
-      const doubt = slots.length > 1;
-      clear &&= !(doubt && lost);
+      const slots = this.#named(text, lost, subscribed);
+      // even the only one that is held may not be meant: the default currency's may never have been seen
+      const doubt = lost ? !text.includes('/') && !this.#defaultCurrency : slots.length > 1;
       for (const slot of slots) {
-        if (doubt && lost) slot.suspect = { reason };
-        else if (lost) this.#lose(slot, frame.state, reason);
-        else if (slot.proved || !doubt) this.#label(slot, frame, now);
+        if (!lost && doubt && !slot.proved) continue;
+        if (!lost) this.#label(slot, frame, now);
+        else if (!doubt) this.#lose(slot, frame.state, reason);
+        else if (!asking) this.#doubted.add(Object.assign(slot, { suspect: { reason } }));
         this.#touch(slot);
       }
       const key = this.#keys.get(text);
@@ -122,21 +124,21 @@ export class Store {
       key.reason = reason ?? frame.state;
       this.#touchKey(text);
     }
-    return clear;
+    return asking || !this.#doubted.size;
   }
 
-  /** Everything that this connection has was sent again: what was not sent is what was removed. */
-  settleSuspects(): void {
-    for (const slot of this.#book.all()) {
-      if (!slot.suspect) continue;
-      this.#lose(slot, 'removed', slot.suspect.reason);
+  /** Everything that this connection has was sent again: what was not is what was lost. False: nothing was in doubt. */
+  settle(): boolean {
+    const gone = [...this.#doubted].filter((slot) => slot.suspect);
+    for (const slot of this.#doubted) if (!slot.suspect) this.#notDefault.add(slot.currency);
+    if (gone.length === 1) this.#defaultCurrency = gone[0]!.currency;
+    for (const slot of gone) {
+      this.#lose(slot, 'removed', slot.suspect!.reason);
       this.#touch(slot);
     }
-  }
-
-  hasSuspects(): boolean {
-    for (const slot of this.#book.all()) if (slot.suspect) return true;
-    return false;
+    const any = this.#doubted.size > 0;
+    this.#doubted.clear();
+    return any;
   }
 
   digest(): string {
@@ -164,9 +166,7 @@ export class Store {
 
   // ---- what goes out ----
 
-  since(text: string): Since | undefined {
-    return this.#book.since(text);
-  }
+  since = (text: string): Since | undefined => this.#book.since(text);
 
   view(text: string): Subscription {
     const key = this.#key(text);
@@ -195,9 +195,7 @@ export class Store {
     return { balances, keys };
   }
 
-  snapshot(): Snapshot {
-    return toSnapshot(this.#book.all(), this.#link, this.#heardAt);
-  }
+  snapshot = (): Snapshot => toSnapshot(this.#book.all(), this.#link, this.#heardAt);
 
   // ---- slots ----
 
@@ -209,6 +207,7 @@ export class Store {
   }
 
   #drop(slot: Slot): void {
+    this.#doubted.delete(slot);
     this.#book.remove(slot);
     this.#dirty.delete(slot);
     this.#touchKeysOf(slot);
@@ -218,7 +217,7 @@ export class Store {
    * The balances that a state's key means. `A/USD` is one. `A` is the one in the gateway's default
    * currency, which it does not say: it is the only one, or the one that never gets called by name.
    */
-  #named(text: string, state: string, subscribed: (key: string) => boolean): Slot[] {
+  #named(text: string, lost: boolean, subscribed: (key: string) => boolean): Slot[] {
     const [account, currency] = splitKey(text);
     if (currency) {
       if (!subscribed(text)) this.#notDefault.add(currency);
@@ -227,8 +226,11 @@ export class Store {
     const slots = this.#book.covered(account);
     if (this.#defaultCurrency) return slots.filter((slot) => slot.currency === this.#defaultCurrency);
     const may = slots.filter((slot) => !this.#notDefault.has(slot.currency));
-    if (may.length === 1 && state !== 'unknown') this.#defaultCurrency = may[0]!.currency;
-    return may;
+    if (lost || may.length > 1) return may;
+    // a balance that is labelled is one that we were sent: if it can be none, we have learned something wrong
+    if (may[0]) this.#defaultCurrency = may[0].currency;
+    else this.#notDefault.clear();
+    return may[0] ? may : slots;
   }
 
   #prove(slot: Slot, now: number): void {

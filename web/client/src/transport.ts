@@ -65,7 +65,7 @@ export function openWebSocket(Socket: WebSocketClass, url: string, listener: Lis
   socket.onmessage = (event: { data: unknown }) => {
     const frame = parseFrame(event.data);
     if (frame) listener.frame(frame);
-    else listener.fault('a message was not a frame of bgw.v1');
+    else listener.fault('not a frame of bgw.v1');
   };
   return {
     send(command) {

@@ -120,7 +120,7 @@ describe('a subscription', () => {
   });
 
   it('says removed, and is live again with the next value', async () => {
-    const { server, watch, run } = rig();
+    const { server, watch, run } = rig({ defaultCurrency: 'NGN' });
     server.set('A', 1);
     const seen = watch('A');
     await run(10);
@@ -207,9 +207,25 @@ describe('freshness', () => {
   });
 });
 
+describe('the default currency', () => {
+  it('that was removed before we came does not take another currency with it', async () => {
+    const { server, client, watch, run } = rig();
+    server.set('A', 7);
+    server.set('A', 5, 'USD');
+    server.remove('A', 'NGN');
+    watch('A');
+    await run(16_000);
+    expect(client.get('A')).toMatchObject({ status: 'live', balance: { currency: 'USD', minor: 5n } });
+    expect(server.last.received.filter(({ op }) => op === 'repair')).toHaveLength(1);
+    server.label('A/USD', 'delayed', 'source_lagging');
+    await run(10);
+    expect(client.get('A')).toMatchObject({ status: 'live', freshness: 'delayed' });
+  });
+});
+
 describe('the digest', () => {
   it('agrees through updates, removals, unsubscribes and several names of one slot', async () => {
-    const { server, client, watch, run } = rig({}, { latencyMs: 40 });
+    const { server, client, watch, run } = rig({ defaultCurrency: 'NGN' }, { latencyMs: 40 });
     for (const account of ['A', 'B', 'C']) server.set(account, 1);
     watch('A');
     watch('A/NGN');
@@ -224,7 +240,9 @@ describe('the digest', () => {
     server.remove('C');
     server.mark();
     await run(20_000);
+    expect(server.sessions).toHaveLength(1);
     expect(server.last.received.some(({ op }) => op === 'repair')).toBe(false);
+    expect(client.get('B').status).toBe('stale');
   });
 
   it('that differs brings a repair, and the value back', async () => {

@@ -40,6 +40,8 @@ export class FakeServer {
   socketsBlocked = false;
   /** Nothing can be reached. */
   down = false;
+  /** Presented versions are ignored, so that replicas that lag show what is older: no gateway does, but a client must stand it. */
+  careless = false;
   /** New connections open, and nothing is heard of them. */
   mute = false;
   /** How many sockets and streams were open at once, at most. */

@@ -47,6 +47,7 @@ export class FakeSession {
       case 'repair':
         this.out({ ev: 'ok', id: command.id });
         for (const write of this.covered()) this.send(write, true);
+        for (const write of this.lost()) this.out({ ev: 'state', keys: this.nameOf(write), state: 'removed' });
         return;
       case 'ping':
         return this.out({ ev: 'pong', id: command.id });
@@ -145,7 +146,7 @@ export class FakeSession {
 
   /** True: what the client holds is what there is. Versions above ours are kept, and withhold ours. */
   private judge(key: string, since: Since | undefined): boolean {
-    if (since === undefined) return false;
+    if (since === undefined || this.server.careless) return false;
     const [account, named] = splitKey(key);
     const versions = typeof since === 'string' ? [[named ?? this.server.defaultCurrency, since] as const] : Object.entries(since);
     const values = this.valuesOf(key);
@@ -203,6 +204,10 @@ export class FakeSession {
     const writes = new Map<string, Write>();
     for (const key of this.keys) for (const write of this.valuesOf(key)) writes.set(slotOf(write), write);
     return [...writes.values()].filter((write) => !this.withheld(write));
+  }
+
+  private lost(): Write[] {
+    return [...this.keys].flatMap((key) => this.replica.slotsOf(splitKey(key)[0])).filter((write) => write.minor === null && this.covers(write));
   }
 
   /** The client has seen more than that: nothing is sent until this replica has read as far. */
