@@ -13,6 +13,7 @@
 #include "bgw/ingest.h"
 #include "bgw/log.h"
 #include "bgw/metrics.h"
+#include "kafka_memory.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -161,7 +162,10 @@ static enum bgw_log_level level_of(int syslog_level)
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     (void)rk;
-    BGW_LOG(level_of(level), "kafka_client", {"facility", LS(facility)}, {"text", LS(text)});
+    /* after a broker's restart there is one for each partition that it does not lead yet, and it says nothing more */
+    bool routine = strcmp(facility, "METADATAUPDATE") == 0;
+    BGW_LOG(routine ? BGW_LOG_DEBUG : level_of(level), "kafka_client", {"facility", LS(facility)},
+            {"text", LS(text)});
 }
 
 static void on_error(rd_kafka_t *rk, int err, const char *text, void *opaque)
@@ -223,6 +227,7 @@ static enum bgw_status start_client(rd_kafka_t **out, enum bgw_kafka_role role,
 {
     char text[512] = "";
     rd_kafka_type_t type = role & READS ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+    (void)bgw_kafka_memory_guard(); /* it has said what is wrong */
     *out = rd_kafka_new(type, conf, text, sizeof(text));
     if (*out)
         return BGW_OK;
