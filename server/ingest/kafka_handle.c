@@ -65,6 +65,10 @@ static const struct setting default_settings[] = {
     /* a broker that is back after a restart is seen within about a second, not ten */
     {"reconnect.backoff.ms", "100", TALKS},
     {"reconnect.backoff.max.ms", "1000", TALKS},
+    /* Who asks for ends always waits for a certain broker. While that one refuses, librdkafka 2.8 would otherwise begin the
+     * next attempt at once, without the pause above: a core, and ten thousand connections a second. It is then
+     * connected to all brokers. Not in its list of properties, but settable since 1.0. */
+    {"enable.sparse.connections", "false", BGW_KAFKA_CONTROL},
     {"socket.keepalive.enable", "true", TALKS},
     {"socket.nagle.disable", "true", TALKS},
     {"enable.idempotence", "true", BGW_KAFKA_PRODUCER},

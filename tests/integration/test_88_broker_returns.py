@@ -4,7 +4,9 @@ it made of such an answer (docs/decisions/librdkafka-current-leader.md): nobody 
 still after it."""
 
 import os
+import pathlib
 import struct
+import time
 
 import pytest
 
@@ -62,6 +64,25 @@ def test_partitions_whose_leader_is_back_are_read_again(kafka):
             before = dict(kafka.fetched)
             until(lambda: all(kafka.fetched[p] > before[p] for p in range(PARTITIONS)), 15, "every partition to be read again")
             until(lambda: is_ready(g), 10, "readiness")
+
+
+def test_broker_that_is_away_costs_next_to_nothing(kafka):
+    with Gateway(kafka=kafka.bootstrap, binary=os.environ["BGW_RELEASE_BIN"]) as g:
+        until(lambda: is_ready(g) and len(kafka.fetched) == PARTITIONS, 20, "every partition to be read")
+        kafka.refuse()
+        started, spent = time.monotonic(), cpu_seconds(g)
+        until(lambda: '"kafka_waiting"' in g.log_text(), 20, "three seconds to be gone without a proof")
+        # there is a pause between the attempts; without it this was a whole core
+        assert cpu_seconds(g) - spent < 0.25 * (time.monotonic() - started)
+        kafka.welcome()
+        before = dict(kafka.fetched)
+        until(lambda: all(kafka.fetched[p] > before[p] for p in range(PARTITIONS)), 15, "every partition to be read again")
+        until(lambda: is_ready(g), 10, "readiness")
+
+
+def cpu_seconds(g):
+    fields = pathlib.Path(f"/proc/{g.proc.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stand_still(kafka):

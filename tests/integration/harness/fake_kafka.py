@@ -111,8 +111,27 @@ class FakeKafka:
     def close(self):
         self.open = False
         self.listener.close()
+        self.hang_up()
+
+    def hang_up(self):
         for peer in list(self.peers):
-            peer.close()
+            try:
+                peer.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it was gone already
+
+    def refuse(self):
+        """As a host whose broker does not run; the port stays ours."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.hang_up()
+
+    def welcome(self):
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
 
     def __enter__(self):
         return self
