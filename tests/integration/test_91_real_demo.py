@@ -135,7 +135,7 @@ def until_well(page):
 
 def on_page(page):
     """{(account, currency): minor}"""
-    rows = page.locator("#rows tr").evaluate_all("all => all.map((r) => [r.children[0].innerText, r.children[1].innerText])")
+    rows = page.locator("#rows tr").evaluate_all("all => all.map((r) => [r.querySelector('th a').innerText, r.children[1].innerText])")
     amounts = {account: re.fullmatch(r"([\d,]+)\.(\d\d) ([A-Z]{3})", balance) for account, balance in rows if balance.endswith("NGN")}
     return {(account, m[3]): int(m[1].replace(",", "") + m[2]) for account, m in amounts.items()}
 

@@ -214,7 +214,7 @@ integration_tests() {
     shift
     BGW_BIN=$TOP/build/asan/bin/bgw BGW_RELEASE_BIN=$TOP/build/release/bin/bgw \
     BGW_SWARM=$TOP/build/release/bin/bgw-swarm KAFKA_DIST=$(kafka_dist) SIGNALR_CLIENTS=$(signalr_clients) \
-    ASYNCAPI_SPECS=$(asyncapi_specs) \
+    ASYNCAPI_SPECS=$(asyncapi_specs) CONSOLE_PACKAGES=$(console_packages) \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         box "$(venv)/bin/python" -m pytest tests/integration -q -rfEs --durations=10 -m "$marks" "$@"
 }

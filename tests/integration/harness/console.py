@@ -101,7 +101,7 @@ class Scripted:
             self.say(ev="live", id=command["id"])
 
     def say(self, **frame):
-        self.socket.send(json.dumps(frame))
+        self.socket.send(json.dumps(frame, separators=(",", ":")))
 
     def put(self, account, minor, v, currency="NGN", **more):
         self.say(ev="upd", u=[{"k": account, "v": v, "d": {"currency": currency, "minor": minor, "pendingMinor": "0", **more}}])

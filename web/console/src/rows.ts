@@ -24,6 +24,8 @@ export interface Row {
 
 const POINTS_MAX = 240;
 const KEPT = 'bgw.watched';
+/** Who leaves takes along what was watched. */
+export const forgetWatched = () => sessionStorage.removeItem(KEPT);
 
 interface Kept {
   readonly keys: readonly string[];
@@ -77,6 +79,10 @@ export class Rows {
     this.waiting.delete(key);
     for (const [id, row] of this.rows) if (row.get().key === key) this.rows.delete(id);
     this.order.set((ids) => ids.filter((id) => this.rows.has(id)));
+    // A and A/USD may both be watched: what one of them leaves is the other's
+    const [account] = key.split('/');
+    for (const other of this.ends.keys()) if (other.split('/')[0] === account) this.put(this.client.get(other));
+    this.pinned.set((now) => new Set([...now].filter((id) => this.ends.has(id) || this.ends.has(id.split('/')[0]!))));
     this.keep();
   }
 

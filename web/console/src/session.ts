@@ -3,6 +3,7 @@
 // The demonstration hands out a token by itself, and another after it was started anew.
 import { createClient, type Client, type ConnectionState } from '@balance-gateway/client';
 import { attachBrowser } from '@balance-gateway/client/web';
+import { forgetWatched } from './rows.ts';
 import { store } from './store.ts';
 
 export interface Session {
@@ -106,7 +107,10 @@ function begin(first: string, demo: boolean) {
     expires: typeof claims.exp === 'number' ? claims.exp * 1000 : null,
     scopes: (text(claims.scope) ?? '').split(' ').filter(Boolean),
     token: () => current,
-    end: () => leave({ status: 'idle' }),
+    end: () => {
+      forgetWatched();
+      leave({ status: 'idle' });
+    },
   });
   client.start();
 }

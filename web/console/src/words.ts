@@ -3,6 +3,9 @@
 import type { Balance, ConnectionState, Entry, Subscription } from '@balance-gateway/client';
 import { decimalText } from '@balance-gateway/client';
 
+/** What may be watched: an account, or one currency of it. */
+export const KEY = /^[A-Za-z0-9_.:@+-]{1,64}(\/[A-Z]{3})?$/;
+
 export type Tone = 'good' | 'warn' | 'bad' | 'soft';
 
 const DAY_MS = 24 * 3600 * 1000;

@@ -5,9 +5,9 @@ import { href } from '../route.ts';
 import type { Row, Rows } from '../rows.ts';
 import { connection } from '../session.ts';
 import { useStore, type Store } from '../store.ts';
-import { hidden } from '../ui/hidden.ts';
-import { HIDDEN, Change, Money } from '../live/row.tsx';
-import { amount, changeText, clock, freshness } from '../words.ts';
+import { HIDDEN, hidden } from '../ui/hidden.ts';
+import { Change, Money } from '../live/row.tsx';
+import { KEY, amount, changeText, clock, freshness } from '../words.ts';
 import { History } from './history.tsx';
 import { ReadNow } from './read.tsx';
 
@@ -16,7 +16,7 @@ function latencies(row: Row) {
   return all.length ? { median: all[Math.floor(all.length / 2)]!, worst: all.at(-1)!, count: all.length } : null;
 }
 
-function Facts({ row }: { row: Row }) {
+function Facts({ row, hide }: { row: Row; hide: boolean }) {
   const known = row.now.lastKnown;
   const delay = latencies(row);
   return (
@@ -27,7 +27,7 @@ function Facts({ row }: { row: Row }) {
       </div>
       <div>
         <dt>Pending</dt>
-        <dd>{known ? amount({ minor: known.pendingMinor, currency: known.currency }) : '—'}</dd>
+        <dd>{known ? hide ? HIDDEN : amount({ minor: known.pendingMinor, currency: known.currency }) : '—'}</dd>
       </div>
       <div>
         <dt>Committed</dt>
@@ -107,14 +107,14 @@ function Known({ source }: { source: Store<Row> }) {
         <p>
           <span class="pill">{fresh.word}</span> {fresh.detail && <small>{fresh.detail}</small>} <Change row={row} hide={hide} />
         </p>
-        <Facts row={row} />
+        <Facts row={row} hide={hide} />
       </section>
       <section class="card wide">
         <h2>This session</h2>
         {!hide && <History points={row.points} currency={currency ?? ''} />}
         <Versions row={row} hide={hide} />
       </section>
-      <ReadNow account={account} currency={currency} />
+      <ReadNow account={account} currency={currency} hide={hide} />
     </>
   );
 }
@@ -124,10 +124,10 @@ export function AccountPage({ rows, id }: { rows: Rows; id: string }) {
   const wanted = id || order[0] || '';
   const [, again] = useState(0);
   useEffect(() => {
-    if (id && !rows.row(id)) {
-      rows.watch([id]);
-      again((n) => n + 1);
-    }
+    // after a reload the account may be watched already, and its currencies not be known yet
+    if (!KEY.test(id) || rows.row(id) || rows.watches(id.split('/')[0]!)) return;
+    rows.watch([id]);
+    again((n) => n + 1);
   }, [id, rows]);
   const source = rows.row(wanted);
   return (

@@ -2,6 +2,7 @@
 // The same balance over REST: who answered, from where, how old.
 import { useState } from 'preact/hooks';
 import { session } from '../session.ts';
+import { veiled } from '../ui/hidden.ts';
 
 interface Answer {
   readonly status: number;
@@ -16,7 +17,8 @@ async function read(account: string, currency: string | undefined, proved: boole
   const query = currency ? `?currency=${currency}` : '';
   const began = performance.now();
   const reply = await fetch(`/ledger/accounts/${encodeURIComponent(account)}/balance${query}`, {
-    headers: { authorization: `Bearer ${session.get()!.token()}`, ...(proved ? { 'cache-control': 'no-cache' } : {}) },
+    // without a word of ours the browser would say no-cache, and every read would be a proved one
+    headers: { authorization: `Bearer ${session.get()!.token()}`, 'cache-control': proved ? 'no-cache' : 'no-store' },
     cache: 'no-store',
     signal: AbortSignal.timeout(10_000),
   });
@@ -29,7 +31,7 @@ async function read(account: string, currency: string | undefined, proved: boole
   };
 }
 
-export function ReadNow({ account, currency }: { account: string; currency: string | undefined }) {
+export function ReadNow({ account, currency, hide }: { account: string; currency: string | undefined; hide: boolean }) {
   const [answer, setAnswer] = useState<Answer | string | null>(null);
   const ask = (proved: boolean) => {
     read(account, currency, proved).then(setAnswer, (error: unknown) => setAnswer(`No answer: ${String(error)}`));
@@ -65,7 +67,7 @@ export function ReadNow({ account, currency }: { account: string; currency: stri
                 </div>
               ))}
             </dl>
-            <pre>{answer.body}</pre>
+            <pre>{hide ? veiled(answer.body) : answer.body}</pre>
           </>
         )}
       </div>

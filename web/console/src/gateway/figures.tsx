@@ -9,6 +9,8 @@ const none = (value: N): value is null | undefined => value === null || value ==
 
 export const count = (value: N) => (none(value) ? '—' : value >= 100_000 ? compact.format(value) : whole.format(Math.round(value)));
 export const rate = (value: N) => (none(value) ? '—' : `${value >= 100 ? count(value) : one.format(value)}/s`);
+/** "1 session", "2 sessions". */
+export const some = (value: number, one: string) => `${count(value)} ${one}${value === 1 ? '' : 's'}`;
 export const percent = (value: N) => (none(value) ? '—' : `${one.format(value * 100)} %`);
 
 export function bytes(value: N): string {
@@ -20,8 +22,8 @@ export function bytes(value: N): string {
 
 export function seconds(value: N): string {
   if (none(value)) return '—';
-  if (value < 0.001) return `${whole.format(Math.round(value * 1e6))} µs`;
-  return value < 1 ? `${one.format(value * 1000)} ms` : `${one.format(value)} s`;
+  if (value > 0 && value < 0.001) return `${whole.format(Math.round(value * 1e6))} µs`;
+  return value > 0 && value < 1 ? `${one.format(value * 1000)} ms` : `${one.format(value)} s`;
 }
 
 export function duration(value: N): string {

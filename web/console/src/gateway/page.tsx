@@ -3,7 +3,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Session } from '../session.ts';
 import { Chart } from '../ui/chart.tsx';
-import { Tile, bytes, count, duration, percent, rate, type TileTone } from './figures.tsx';
+import { Tile, bytes, count, duration, percent, rate, some, type TileTone } from './figures.tsx';
 import { Flags, Latencies, Partitions, Refusals } from './tables.tsx';
 import { listen, type Ops, type Up } from './ops.ts';
 
@@ -58,14 +58,14 @@ function Health({ ops }: { ops: Ops }) {
 function Work({ ops }: { ops: Ops }) {
   const { connections, deliveries, slow_clients: slow, shedding, reads } = ops;
   return (
-    <div class="tiles">
-      <Tile name="Connections" value={count(connections.total)} detail={`${count(ops.sessions)} sessions, ${count(ops.subscriptions)} subscriptions`} />
+    <div class="tiles work">
+      <Tile name="Connections" value={count(connections.total)} detail={`${some(ops.sessions, 'session')}, ${some(ops.subscriptions, 'subscription')}`} />
       <Tile name="Deliveries" value={rate(deliveries.delivered_per_s)} detail={`${count(deliveries.pending)} pending, ${bytes(deliveries.bytes_per_s)}/s`} />
       <Tile name="Records" value={rate(ops.records.consumed_per_s)} detail={`${count(ops.records.rejected_total)} rejected`} tone={ops.records.rejected_per_s > 0 ? 'warn' : undefined} />
-      <Tile name="Reads" value={rate(reads.per_s)} detail={`${count(reads.waiting)} waiting, ${percent(ops.caches.l1.hit_ratio)} from memory`} />
-      <Tile name="Slow clients" value={count(slow.stalled_now)} detail={`${count(slow.merged_total)} updates merged, ${count(slow.closed_total)} closed`} tone={slow.stalled_now > 0 ? 'warn' : undefined} />
-      <Tile name="Shed" value={rate(shedding.shed_per_s)} detail={`${count(shedding.tokens)} of ${count(shedding.burst)} tokens`} tone={shedding.shed_per_s > 0 ? 'bad' : undefined} />
-      <Tile name="Memory" value={bytes(ops.memory.resident_bytes)} detail={`${count(ops.memory.book_keys)} accounts held`} />
+      <Tile name="Reads" value={rate(reads.per_s)} detail={`${count(reads.waiting)} waiting${ops.caches.l1.hit_ratio === null ? '' : `, ${percent(ops.caches.l1.hit_ratio)} from memory`}`} />
+      <Tile name="Slow clients" value={count(slow.stalled_now)} detail={`${some(slow.merged_total, 'update')} merged, ${count(slow.closed_total)} closed`} tone={slow.stalled_now > 0 ? 'warn' : undefined} />
+      <Tile name="Shed" value={rate(shedding.shed_per_s)} detail={shedding.burst ? `${count(shedding.tokens)} of ${count(shedding.burst)} tokens` : 'not configured'} tone={shedding.shed_per_s > 0 ? 'bad' : undefined} />
+      <Tile name="Memory" value={bytes(ops.memory.resident_bytes)} detail={`${some(ops.memory.book_keys, 'account')} held`} />
       <Tile name="Hedges" value={rate(ops.hedges.per_s)} detail={`won: ${count(ops.hedges.won_by_cache_total)} by Redis, ${count(ops.hedges.won_by_database_total)} by the database`} />
     </div>
   );

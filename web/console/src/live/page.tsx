@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Live: the balances that are watched, pinned ones first. One field finds and adds.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { go } from '../route.ts';
 import type { Rows } from '../rows.ts';
 import { useStore } from '../store.ts';
 import { hidden } from '../ui/hidden.ts';
 import { inField } from '../ui/keys.tsx';
+import { KEY } from '../words.ts';
 import { BalanceRow } from './row.tsx';
 
-const KEY = /^[A-Za-z0-9_.:@+-]{1,64}(\/[A-Z]{3})?$/;
 const WATCHED_MAX = 1000;
+const TOLD_MS = 5000;
 
 /** Accounts in what was typed or pasted: between blanks and commas, `account` or `account/USD`. */
 function keysIn(text: string): { keys: string[]; wrong: string[] } {
@@ -31,6 +32,7 @@ export function LivePage({ rows }: { rows: Rows }) {
   const [search, setSearch] = useState('');
   const [told, setTold] = useState('');
   const [at, setAt] = useState<string | null>(null);
+  const timer = useRef(0);
   const field = useRef<HTMLInputElement>(null);
   const body = useRef<HTMLTableSectionElement>(null);
   const ids = visible(rows, order, pinned, search);
@@ -40,25 +42,33 @@ export function LivePage({ rows }: { rows: Rows }) {
     const fresh = keys.filter((key) => !rows.watches(key));
     const room = WATCHED_MAX - new Set(rows.all().map((row) => row.key)).size;
     rows.watch(fresh.slice(0, room));
+    clearTimeout(timer.current);
+    if (!wrong.length) timer.current = window.setTimeout(() => setTold(''), TOLD_MS);
     if (wrong.length) setTold(`Not an account: ${wrong.slice(0, 3).join(', ')}`);
     else if (fresh.length > room) setTold(`This page watches up to ${WATCHED_MAX} accounts.`);
     else setTold(fresh.length ? `Watching ${fresh.length === 1 ? fresh[0] : `${fresh.length} more accounts`}.` : 'Already watched.');
-    if (!wrong.length) setSearch('');
+    setSearch(wrong.join(' '));
   };
 
-  useEffect(() => {
+  // a layout effect: the next key may come before the others run
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === 'Escape' && event.target === field.current) return setSearch(''), field.current?.blur();
       if (inField(event)) return undefined;
       const i = at === null ? -1 : ids.indexOf(at);
       const row = at === null ? undefined : rows.row(at)?.get();
+      const drop = (key: string, there: number) => {
+        rows.unwatch(key);
+        const left = ids.filter((id) => rows.row(id));
+        setAt(left[Math.min(there, left.length - 1)] ?? null);
+      };
       const move = (to: number) => setAt(ids[Math.min(Math.max(to, 0), ids.length - 1)] ?? null);
       if (event.key === '/') field.current?.focus();
       else if (event.key === 'j' || event.key === 'ArrowDown') move(i + 1);
       else if (event.key === 'k' || event.key === 'ArrowUp') move(i - 1);
       else if (event.key === 'p' && row) rows.pin(row.id);
-      else if (event.key === 'x' && row) rows.unwatch(row.key), move(i);
+      else if (event.key === 'x' && row) drop(row.key, i);
       else if (event.key === 'Enter' && row && event.target === document.body) go('account', row.id);
       else return undefined;
       event.preventDefault();
@@ -95,6 +105,12 @@ export function LivePage({ rows }: { rows: Rows }) {
             spellcheck={false}
             value={search}
             onInput={(event) => setSearch(event.currentTarget.value)}
+            onPaste={(event) => {
+              const text = event.clipboardData?.getData('text') ?? '';
+              if (!/[\r\n]/.test(text)) return; // of a list a field would make one word
+              event.preventDefault();
+              setSearch(`${search} ${text.replace(/\s+/g, ' ')}`.trim());
+            }}
           />
           <kbd aria-hidden="true">/</kbd>
           <button type="submit" class="main" disabled={!search.trim()}>

@@ -5,10 +5,9 @@ import { href } from '../route.ts';
 import type { Row, Rows } from '../rows.ts';
 import { connection } from '../session.ts';
 import { useStore, type Store } from '../store.ts';
+import { HIDDEN } from '../ui/hidden.ts';
 import { Spark } from '../ui/spark.tsx';
 import { breakable, changeText, figures, freshness } from '../words.ts';
-
-export const HIDDEN = '•••••';
 
 function split(row: Row) {
   const slash = row.id.lastIndexOf('/');
@@ -62,9 +61,10 @@ function Known({ rows, source, pinned, here, hide }: Shown) {
 
   useEffect(() => {
     const tr = element.current;
-    if (!tr || row.moves === 0) return;
+    if (!tr || row.moves === 0) return undefined;
     tr.classList.remove('rose', 'fell');
-    requestAnimationFrame(() => tr.classList.add(fell ? 'fell' : 'rose')); // a frame without it starts the animation anew
+    const frame = requestAnimationFrame(() => tr.classList.add(fell ? 'fell' : 'rose')); // a frame without it starts the animation anew
+    return () => cancelAnimationFrame(frame);
   }, [row.moves]);
 
   return (
@@ -89,7 +89,12 @@ function Known({ rows, source, pinned, here, hide }: Shown) {
       <td class="trend">{hide ? null : <Spark points={row.points} />}</td>
       <td class="freshness">
         <span class="pill">{fresh.word}</span>
-        {fresh.detail && <small> · {fresh.detail}</small>}
+        {fresh.detail && (
+          <small>
+            <span class="dot-between"> · </span>
+            {fresh.detail}
+          </small>
+        )}
       </td>
       <td class="acts">
         <button type="button" class="icon" aria-pressed={pinned} title={pinned ? 'Unpin (p)' : 'Pin (p)'} aria-label={`Pin ${row.id}`} onClick={() => rows.pin(row.id)}>

@@ -2,6 +2,8 @@
 // Try it: a conversation in any of the gateway's languages, and every frame of it.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Session } from '../session.ts';
+import { useStore } from '../store.ts';
+import { hidden, veiled } from '../ui/hidden.ts';
 import { clock } from '../words.ts';
 import { LANGUAGES, type Frame, type Talk } from './talk.ts';
 
@@ -32,6 +34,7 @@ export function TryPage({ session }: { session: Session }) {
   const examples = language.examples(account);
   const [text, setText] = useState(examples[0]!.text);
   const { talk, frames, hear, end, clear } = useTalk();
+  const hide = useStore(hidden);
   const log = useRef<HTMLOListElement>(null);
 
   useEffect(() => {
@@ -99,7 +102,7 @@ export function TryPage({ session }: { session: Session }) {
             <span class="arrow" aria-label={frame.direction}>
               {frame.direction === 'sent' ? '→' : frame.direction === 'came' ? '←' : '·'}
             </span>
-            <code>{frame.text}</code>
+            <code>{hide ? veiled(frame.text) : frame.text}</code>
           </li>
         ))}
       </ol>

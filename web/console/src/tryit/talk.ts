@@ -107,7 +107,8 @@ function ask(token: string, hear: Hear, first: string): Talk {
   const run = async (line: string) => {
     const [method, path, ...rest] = line.trim().split(/\s+/);
     hear({ direction: 'sent', text: line });
-    const headers = new Headers({ authorization: `Bearer ${token}` });
+    // else the browser would add no-cache, which asks for a proof
+    const headers = new Headers({ authorization: `Bearer ${token}`, 'cache-control': 'no-store' });
     for (const header of rest.join(' ').split(/;\s*/).filter(Boolean)) headers.set(header.slice(0, header.indexOf(':')), header.slice(header.indexOf(':') + 1));
     const began = performance.now();
     const reply = await fetch(path ?? '/', { method: method ?? 'GET', headers, cache: 'no-store', signal: controller.signal });

@@ -10,6 +10,7 @@ const PAUSE_MS = 5000;
 
 export function Announcer({ rows }: { rows: Rows }) {
   const [text, setText] = useState('');
+  useEffect(() => hidden.watch(() => setText('')), []);
   useEffect(() => {
     let last = 0;
     return rows.recent.watch(() => {

@@ -3,6 +3,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { store, useStore } from '../store.ts';
+import { clock } from '../words.ts';
 import { theme } from './theme.tsx';
 
 export interface Line {
@@ -37,7 +38,7 @@ function options(props: Props, width: number): uPlot.Options {
     legend: { show: false },
     scales: { x: { time: true } },
     axes: [
-      { stroke: soft, grid, ticks: { show: false }, font },
+      { stroke: soft, grid, ticks: { show: false }, font, space: 90, size: 32, values: (_, marks) => marks.map((mark) => clock(mark * 1000)) },
       { stroke: soft, grid, ticks: { show: false }, font, size: 72, values: (_, marks) => marks.map((mark) => (props.format ?? String)(mark)) },
     ],
     series: [

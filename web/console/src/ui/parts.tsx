@@ -102,7 +102,7 @@ export function Parts({ demo }: { demo: boolean }) {
         ))}
       </ul>
       <p id="parts-said" class="said" role="status">
-        {said}
+        {said && <span key={said}>{said}</span>}
       </p>
     </>
   );
