@@ -80,6 +80,7 @@ void fetches_stop_watching(struct bgw_hub *hub, struct slot *s)
     if (bgw_list_linked(&c->in_round))
         bgw_list_remove(&c->in_round);
     bgw_wheel_cancel(&hub->wheel, &c->aging);
+    given_forget(hub, c);
     if ((bgw_timer_armed(&c->reread) || c->again) && s->value)
         trouble_begins(s, TROUBLE_INVALIDATED, hub->now.mono_ms); /* the second read is owed to the next watcher */
     bgw_wheel_cancel(&hub->wheel, &c->retry);
@@ -262,6 +263,7 @@ static void on_aging(struct bgw_timer *timer, int64_t now_ms)
 {
     struct care *c = BGW_CONTAINER(timer, struct care, aging);
     (void)now_ms;
+    given_age(c->hub, c);
     tell_state(c->hub, c);
 }
 

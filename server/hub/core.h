@@ -169,7 +169,17 @@ uint64_t take_read_number(struct slot *s, int64_t started_wall_ms);
 /* what a fetch is made for: the later ones change nothing at the first sight of something else (see fetches.c) */
 enum purpose { FETCH_NEEDED, FETCH_PROOF, FETCH_AGAIN, FETCH_SWEEP };
 
+/* what some were shown and the book does not hold (given.c) */
+struct given {
+    struct bgw_blob *value;
+    struct bgw_version version;
+    int64_t read_ms;
+    uint8_t source;
+    bool stale; /* and they were told */
+};
+
 struct care {
+    struct given *given; /* NULL: mostly */
     struct bgw_list in_stream; /* a partition's or the loose list; linked while watched */
     struct bgw_list in_round;  /* the hub's `watched` or `suspects`; linked while watched */
     struct bgw_timer retry, reread;
@@ -253,7 +263,7 @@ struct bgw_hub {
     struct book book;
     struct stream streams[BGW_FEEDS_MAX];
     struct bgw_wheel wheel;
-    struct bgw_pool care_pool;
+    struct bgw_pool care_pool, given_pool;
     struct bgw_map in_flight; /* cares by fetch id */
     uint64_t fetch_seq, query_seq;
     bool sources;                      /* there is somebody to ask beside the stream */
@@ -323,6 +333,14 @@ void trouble_ends(struct slot *s);
 void slot_trouble(struct bgw_hub *hub, struct key *k, struct slot *s, enum trouble t);
 /* A fetch unless one is on its way or paced; for who waits, or for trouble. */
 void fetch_if_needed(struct bgw_hub *hub, struct care *c);
+/* given */
+bool given_remember(struct bgw_hub *hub, struct care *c, const struct bgw_fetched *f); /* false: no memory */
+void given_forget(struct bgw_hub *hub, struct care *c);
+void given_forget_all(struct bgw_hub *hub);
+void given_show(struct bgw_hub *hub, struct care *c, struct watch *w, bool fetched);
+int64_t given_until(const struct stream *st, const struct care *c); /* when it is too old; INT64_MAX: never */
+void given_age(struct bgw_hub *hub, struct care *c);
+
 /* The key's last watcher has gone. */
 void fetches_stop_watching(struct bgw_hub *hub, struct slot *s);
 

@@ -246,28 +246,6 @@ static bool bypass_version(struct care *c, const struct bgw_fetched *f)
     return true;
 }
 
-static void give_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w, const struct bgw_fetched *f)
-{
-    struct cell *cell = watch_cell(w, c->slot);
-    struct bgw_relay_entry e = {
-        .group = w->group,
-        .part = c->slot->part,
-        .state = BGW_STATE_DELAYED,
-        .reason = BGW_REASON_REREAD,
-        .answered = true,
-        .version = slot_version(hub, c->key, c->slot),
-        .value = bgw_blob_acquire(f->value),
-        .proved_mono_ms = c->fetch_ms,
-        .source = f->source,
-        .fetched = true,
-        .joined = !cell->began,
-        .asked = cell->asking ? cell->ask : 0,
-    };
-    cell->waiting = cell->asking = false;
-    cell->bypassed = true;
-    bgw_relay_put(hub->config.relays[w->shard], &cell->mark, &e);
-}
-
 static void deny_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w)
 {
     c->unknown_reason = BGW_REASON_NO_SUCH_KEY;
@@ -278,19 +256,20 @@ static void deny_as_it_is(struct bgw_hub *hub, struct care *c, struct watch *w)
 /* Returns whether somebody waits who came after the invalidation. */
 static bool bypass(struct bgw_hub *hub, struct care *c, const struct bgw_fetched *f)
 {
-    bool shown = bypass_version(c, f), waiting = false;
+    bool shown = bypass_version(c, f) && given_remember(hub, c, f), waiting = false;
     for (struct watch *w = c->key->watches; w; w = w->next) {
         struct cell *cell = watch_cell(w, c->slot);
         if (!cell->waiting && !cell->asking)
             continue;
         bool before = cell->wait_generation <= c->fetch_generation;
         if (before && shown)
-            give_as_it_is(hub, c, w, f);
+            given_show(hub, c, w, true);
         else if (before && f->result == BGW_FETCH_NOT_FOUND)
             deny_as_it_is(hub, c, w);
         else
             waiting = true;
     }
+    tell_aging(hub, c);
     return waiting;
 }
 

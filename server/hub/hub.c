@@ -33,6 +33,7 @@ enum bgw_status bgw_hub_create(struct bgw_hub **out, const struct bgw_hub_config
     hub->random = config->jitter_seed;
     book_init(&hub->book, config->keys_max);
     bgw_pool_init(&hub->care_pool, sizeof(struct care), CARES_MAX);
+    bgw_pool_init(&hub->given_pool, sizeof(struct given), CARES_MAX);
     bgw_map_init(&hub->in_flight, SIZE_MAX);
     bgw_list_init(&hub->watched);
     bgw_list_init(&hub->suspects);
@@ -52,8 +53,10 @@ void bgw_hub_destroy(struct bgw_hub **h)
         return;
     bgw_metric_add(BGW_M_FETCHES_IN_FLIGHT, -(int64_t)hub->in_flight.count);
     bgw_map_deinit(&hub->in_flight);
+    given_forget_all(hub);
     book_deinit(&hub->book);
     bgw_pool_deinit(&hub->care_pool);
+    bgw_pool_deinit(&hub->given_pool);
     barrier_deinit(hub);
     for (size_t i = 0; i < hub->config.feed_count; i++)
         free(hub->streams[i].partitions);

@@ -134,6 +134,7 @@ void tell_aging(struct bgw_hub *hub, struct care *c)
         until = c->read_ms + (read == BGW_STATE_FRESH ? st->feed->fresh_ms : st->feed->stale_ms);
     if (ages(c->slot) && aged_state(hub, st, c->slot) != BGW_STATE_STALE)
         until = earlier(until, ages_until(st, c));
+    until = earlier(until, given_until(st, c));
     if (until == INT64_MAX)
         bgw_wheel_cancel(&hub->wheel, &c->aging);
     else
@@ -207,6 +208,8 @@ static void remember_told(struct bgw_hub *hub, struct key *k, struct slot *s)
     enum bgw_slot_state state = slot_state(hub, k, s, &reason);
     if (!s->care)
         return;
+    if (!slot_unknown(s))
+        given_forget(hub, s->care);
     if (s->care->told_state != state)
         count_change(state);
     s->care->told_state = (uint8_t)state;

@@ -113,6 +113,8 @@ static bool cell_presented(const struct waiter *w, struct cell *c)
     const struct bgw_since *since = since_of(w, c->slot);
     if (BGW_BUG("current_without_equal_version"))
         return since;
+    if (c->flags & CELL_ALIAS) /* what was sent under that is on its way, and replaces what the client presents */
+        return false;
     if (since)
         return bgw_version_equal(since->version, c->slot->version);
     return w->fresh && w->evidence && token_counts(w) &&

@@ -128,8 +128,9 @@ static void sent_mark(struct client *c)
         if (!h->sent_has || !wanted || !rig->applied_has[s] || !(c->grants & (1u << (s / PARTS))))
             continue;
         if (h->sent.seq != rig->applied[s].seq || h->sent.read != rig->applied[s].read)
-            sim_fail(w, "client %d: a mark while slot %d is pending: sent %llu, applied %llu", c->index, s,
-                     (unsigned long long)h->sent.seq, (unsigned long long)rig->applied[s].seq);
+            sim_fail(w, "client %d: a mark while slot %d is pending: sent %llx.%llu, applied %llx.%llu", c->index, s,
+                     (unsigned long long)h->sent.epoch, (unsigned long long)h->sent.seq,
+                     (unsigned long long)rig->applied[s].epoch, (unsigned long long)rig->applied[s].seq);
         sim_checks[CHECKED_mark_nothing_pending]++;
     }
 }
@@ -229,10 +230,21 @@ uint64_t check_digest(const struct client *c)
     return digest;
 }
 
-/* The highest version seen of each of the last few epochs: a client that comes back to one is not fooled either. */
+static bool of_a_topic(const struct world *w, uint64_t epoch)
+{
+    for (int i = 0; i < EPOCHS_MAX; i++)
+        if (w->topic_lives[i].epoch == epoch)
+            return true;
+    return false;
+}
+
+/* The highest version seen of each of the last few epochs: a client that comes back to one is not fooled either. What comes under
+ * an alias says that what the client held is gone, and its epoch begins anew. */
 static void check_best(struct client *c, int slot, struct bgw_version v)
 {
     struct held *h = &c->held[slot];
+    if (!of_a_topic(c->world, v.epoch))
+        memset(h->best, 0, sizeof(h->best));
     for (int i = 0; i < 4; i++) {
         if (h->best[i].epoch != v.epoch)
             continue;
@@ -473,6 +485,8 @@ static void read_mark(struct client *c, const struct sim_message *m)
     for (int s = 0; s < SLOTS; s++)
         if (c->held[s].repair_due)
             sim_fail(c->world, "client %d slot %d was not sent again by a repair", c->index, s);
+    for (int s = 0; s < SLOTS; s++)
+        c->held[s].mark_epoch = c->held[s].version.epoch;
     c->resume_len = m->text2.len < sizeof(c->resume) ? m->text2.len : 0;
     memcpy(c->resume, m->text2.data, c->resume_len);
 }

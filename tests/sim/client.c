@@ -47,6 +47,18 @@ static struct pending *expect(struct client *c)
     return NULL;
 }
 
+/* A token cannot speak of a topic that was made anew after it was given: who holds something of that presents versions, or finds
+ * out by the digest. */
+static bool of_its_epochs(const struct client *c)
+{
+    for (int s = 0; s < SLOTS; s++) {
+        const struct held *h = &c->held[s];
+        if (h->seen && h->version.epoch != h->mark_epoch)
+            return false;
+    }
+    return true;
+}
+
 void client_connect(struct client *c, int replica)
 {
     struct world *w = c->world;
@@ -103,7 +115,7 @@ void client_connect(struct client *c, int replica)
     bgw_claims_deinit(&claims);
     sim_trace(w, "client %d connects to replica %d shard %d", c->index, replica, c->rig);
     /* Where sources run ahead of the stream a token alone cannot say how far: such clients present versions. */
-    client_subscribe(c, own && !w->source && sim_chance(w, RESUME_ONLY_PERCENT));
+    client_subscribe(c, own && !w->source && of_its_epochs(c) && sim_chance(w, RESUME_ONLY_PERCENT));
 }
 
 void client_cut(struct client *c)

@@ -191,6 +191,7 @@ struct held { /* what a client shows of a slot */
     uint64_t hash;
     uint8_t state;
     bool state_known, contiguous;
+    uint64_t mark_epoch; /* of `version`, when the token came */
     bool repair_due; /* repair was acknowledged, and this has not come again yet */
     bool sent_has; /* what the shard has sent on this connection, read or not */
     struct bgw_version sent;

@@ -248,6 +248,41 @@ static void storm(struct rig *r, int64_t minor)
     }
 }
 
+TEST(what_was_given_as_it_is_ages_too_and_is_forgotten_when_there_is_better)
+{
+    struct rig r;
+    rig_start_sources(&r);
+    rig_watch(&r, 0, "A");
+    storm(&r, 5);
+    CHECK_EQ_I64(rig_told(&r, 0)->state, BGW_STATE_DELAYED);
+    rig_watch(&r, 1, "A"); /* nothing was given to him */
+    rig_take(&r, 1);
+    r.fetch_refused = true;
+    rig_pass_proved(&r, 29990);
+    CHECK_EQ_I64(rig_take(&r, 0), 0);
+    rig_pass_proved(&r, 20);
+    const struct bgw_relay_entry *e = rig_told(&r, 0);
+    CHECK(rig_minor(&r, e) == 5 && e->state == BGW_STATE_STALE && !e->fetched);
+    CHECK_EQ_I64(e->proved_mono_ms, 1000);
+    CHECK(!rig_entry(&r, 1, "NGN")->value);
+    r.fetch_refused = false;
+    rig_pass_proved(&r, 10000);
+    rig_answer_from(&r, BGW_SOURCE_DATABASE, 6, -1);
+    e = rig_told(&r, 0);
+    CHECK(rig_minor(&r, e) == 6 && e->state == BGW_STATE_FRESH);
+    rig_end(&r);
+}
+
+TEST(given_as_it_is_until_the_end_of_the_hub)
+{
+    struct rig r;
+    rig_start_sources(&r);
+    rig_watch(&r, 0, "A");
+    storm(&r, 5);
+    CHECK_EQ_I64(rig_told(&r, 0)->state, BGW_STATE_DELAYED);
+    rig_end(&r); /* nothing is left of it */
+}
+
 TEST(who_asks_in_a_storm_of_invalidations_is_given_what_was_read_as_it_is)
 {
     struct rig r;

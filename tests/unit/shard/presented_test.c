@@ -86,6 +86,26 @@ TEST(version_still_above_ours_after_the_barrier_is_replaced_under_an_alias)
     rig_end(r);
 }
 
+/* The client subscribes again before it has read what was sent under the alias, which will replace what it presents. */
+TEST(what_was_presented_is_not_current_once_an_alias_is_on_its_way)
+{
+    struct rig *r = rig_open();
+    struct conn *c = client_ahead(r);
+    char alias[16], again[16];
+    rig_barrier(r, 1);
+    rig_turn(r);
+    epoch_of(c, alias);
+    rig_record(r, "A", "NGN", 9, "109"); /* we have caught up */
+    rig_turn(r);
+    rig_forget(c);
+    rig_sub_since(r, c, 2, "A", rig_version(r, 9));
+    rig_turn(r);
+    CHECK(strncmp(c->log, "sub 2 ok=A current= denied=\nupd A.NGN=109@", 42) == 0);
+    CHECK_EQ_STR(epoch_of(c, again), alias);
+    rig_hang(r, c);
+    rig_end(r);
+}
+
 TEST(alias_versions_are_in_the_digest_and_not_in_the_token)
 {
     struct rig *r = rig_make();
