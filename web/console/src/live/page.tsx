@@ -132,26 +132,27 @@ export function LivePage({ rows }: { rows: Rows }) {
           </p>
         </div>
       ) : (
-        <table class="balances">
-          <thead>
-            <tr>
-              <th scope="col">Account</th>
-              <th scope="col" class="money">
+        // roles, because rows that are grids are no table to every browser
+        <table class="balances" role="table">
+          <thead role="rowgroup">
+            <tr role="row">
+              <th scope="col" role="columnheader">Account</th>
+              <th scope="col" role="columnheader" class="money">
                 Balance
               </th>
-              <th scope="col" class="money change">
+              <th scope="col" role="columnheader" class="money change">
                 Last change
               </th>
-              <th scope="col" class="trend">
+              <th scope="col" role="columnheader" class="trend">
                 This session
               </th>
-              <th scope="col">Freshness</th>
-              <th scope="col">
+              <th scope="col" role="columnheader">Freshness</th>
+              <th scope="col" role="columnheader">
                 <span class="said">Actions</span>
               </th>
             </tr>
           </thead>
-          <tbody ref={body} id="rows">
+          <tbody ref={body} id="rows" role="rowgroup">
             {ids.map((id) => (
               <BalanceRow key={id} rows={rows} id={id} pinned={pinned.has(id)} here={id === at} hide={hide} />
             ))}

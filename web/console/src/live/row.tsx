@@ -68,8 +68,8 @@ function Known({ rows, source, pinned, here, hide }: Shown) {
   }, [row.moves]);
 
   return (
-    <tr ref={element} data-tone={fresh.tone} data-state={fresh.state} data-at={here ? '' : undefined}>
-      <th scope="row" class="account">
+    <tr ref={element} role="row" data-tone={fresh.tone} data-state={fresh.state} data-at={here ? '' : undefined}>
+      <th scope="row" role="rowheader" class="account">
         <a href={href('account', row.id)}>
           {breakable(account).map((part, i) => (
             <>
@@ -80,14 +80,14 @@ function Known({ rows, source, pinned, here, hide }: Shown) {
         </a>
         {currency && <span class="said">, {currency}</span>}
       </th>
-      <td class="money balance">
+      <td role="cell" class="money balance">
         <Money row={row} hide={hide} />
       </td>
-      <td class="money change">
+      <td role="cell" class="money change">
         <Change row={row} hide={hide} />
       </td>
-      <td class="trend">{hide ? null : <Spark points={row.points} />}</td>
-      <td class="freshness">
+      <td role="cell" class="trend">{hide ? null : <Spark points={row.points} />}</td>
+      <td role="cell" class="freshness">
         <span class="pill">{fresh.word}</span>
         {fresh.detail && (
           <small>
@@ -96,7 +96,7 @@ function Known({ rows, source, pinned, here, hide }: Shown) {
           </small>
         )}
       </td>
-      <td class="acts">
+      <td role="cell" class="acts">
         <button type="button" class="icon" aria-pressed={pinned} title={pinned ? 'Unpin (p)' : 'Pin (p)'} aria-label={`Pin ${row.id}`} onClick={() => rows.pin(row.id)}>
           <span aria-hidden="true">{pinned ? '★' : '☆'}</span>
         </button>
