@@ -27,7 +27,7 @@ TICK_S = 0.25
 READY_S = 60
 ANSWER_S = 15  # what started and is not ready by then is said to be starting
 END_S = 4
-PAGES = pathlib.Path("web/page"), pathlib.Path("build/console")  # the first that is there: the gateway's own files
+CONSOLE = pathlib.Path("build/console")
 
 
 class Demo:
@@ -60,7 +60,7 @@ class Demo:
         say("Kafka …")
         kafka = self.add(parts.KafkaPart(self.port("kafka")))
         say("the ledger …")
-        shutil.copytree(next(p for p in PAGES if (p / "index.html").exists()), self.web)
+        shutil.copytree(CONSOLE, self.web)
         self.add(parts.Ledger(self.folder, postgres, kafka)).start()
         self.wait_ready()  # whoever reads the list of accounts finds all of them
         say("the projector and two replicas …")
