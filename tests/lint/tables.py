@@ -59,10 +59,10 @@ def container_is_fed_by_the_list(files, _remarks):
     yield f"{name}: trixie", [] if set(re.findall(r"^FROM (\S+)", text, re.M)) == {"debian:trixie-slim"} else [
         "is not made of debian:trixie-slim alone"]
     named = [p[0] for p in stages if re.search(rf"(?<![\w/.-]){re.escape(p[0])}(?![\w.-])",
-                                               re.sub(r"^#.*$", "", text, flags=re.M)) and p[0] not in ("cmake", "file")]
+                                               re.sub(r"^#.*$", "", text, flags=re.M)) and p[0] not in ("cmake", "file", "npm")]
     yield f"{name}: packages", [f"names {p} itself; deploy/packages is the list" for p in named]
-    yield "deploy/packages", [f"{' '.join(p)}: not `name build|run|test`" for p in stages
-                              if len(p) != 2 or p[1] not in ("build", "run", "test")]
+    yield "deploy/packages", [f"{' '.join(p)}: not `name console|build|run|test`" for p in stages
+                              if len(p) != 2 or p[1] not in ("console", "build", "run", "test")]
 
 
 def operations_agree_with_the_tables(files, _remarks):
