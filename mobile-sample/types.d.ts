@@ -4,5 +4,6 @@ declare const process: {
   readonly env: {
     readonly EXPO_PUBLIC_REALTIME_BASE?: string;
     readonly EXPO_PUBLIC_LEDGER_BASE?: string;
+    readonly EXPO_PUBLIC_CURRENCY?: string;
   };
 };

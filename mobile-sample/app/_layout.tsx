@@ -5,12 +5,15 @@ import { useColorScheme } from 'react-native';
 import { SafeAreaProvider } from 'react-native-safe-area-context';
 import { LiveProvider } from '../src/live-provider';
 import { SettingsProvider } from '../src/settings-provider';
+import { useTheme } from '../src/theme';
 
 export default function Layout() {
-  const dark = useColorScheme() === 'dark';
+  const base = useColorScheme() === 'dark' ? DarkTheme : DefaultTheme;
+  const { accent, ground, card, text, line } = useTheme();
+  const colors = { ...base.colors, primary: accent, background: ground, card, text, border: line };
   return (
     <SafeAreaProvider>
-      <ThemeProvider value={dark ? DarkTheme : DefaultTheme}>
+      <ThemeProvider value={{ ...base, colors }}>
         <SettingsProvider>
           <LiveProvider>
             <StatusBar style="auto" />

@@ -16,9 +16,10 @@ export default function Accounts() {
   const { bottom } = useSafeAreaInsets();
   const ready = signedIn(settings) && settings.accounts.length > 0;
   return (
-    <View style={[styles.screen, { backgroundColor: theme.ground }]}>
+    <View testID="screen" style={[styles.screen, { backgroundColor: theme.ground }]}>
       {ready ? <Banner /> : <Welcome />}
       <FlatList
+        contentContainerStyle={styles.list}
         data={ready ? settings.accounts : []}
         keyExtractor={(account) => account}
         renderItem={({ item }) => <AccountRow account={item} hidden={settings.hidden} />}
@@ -45,6 +46,7 @@ function Welcome() {
 
 const styles = StyleSheet.create({
   screen: { flex: 1 },
+  list: { padding: 16, gap: 10 },
   bar: { flexDirection: 'row', flexWrap: 'wrap', justifyContent: 'space-between', gap: 8, padding: 12, borderTopWidth: StyleSheet.hairlineWidth },
   welcome: { padding: 24, gap: 8 },
   title: { fontSize: 22, fontWeight: '700' },

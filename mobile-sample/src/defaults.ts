@@ -21,6 +21,9 @@ export const defaultRealtimeBase = (): string =>
 export const defaultLedgerBase = (realtimeBase: string): string =>
   process.env.EXPO_PUBLIC_LEDGER_BASE || httpBase(realtimeBase);
 
+/** The gateway's `BGW_DEFAULT_CURRENCY`: which balance of an account is its main one. */
+export const defaultCurrency = (): string => process.env.EXPO_PUBLIC_CURRENCY || 'NGN';
+
 /** `wss://host/ws` -> `https://host`: fetch knows no WebSocket addresses. */
 export const httpBase = (base: string): string =>
   base.trim().replace(/^ws/, 'http').replace(/\/(ws)?\/?$/, '');

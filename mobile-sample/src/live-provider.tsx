@@ -8,8 +8,9 @@ import { attachReactNative } from '@balance-gateway/client/react-native';
 import NetInfo from '@react-native-community/netinfo';
 import { createContext, useContext, useEffect, useState, type ReactNode } from 'react';
 import { AppState } from 'react-native';
-import { fetchDemo } from './demo';
 import { recordChanges, type Changes } from './changes';
+import { defaultCurrency } from './defaults';
+import { fetchDemo } from './demo';
 import { keepLastKnown, loadLastKnown, ownerOf } from './last-known';
 import { realtimeBaseOf } from './settings';
 import { useSettings } from './settings-provider';
@@ -42,6 +43,7 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
       const client = createClient({
         url,
         initial, // shown as "as of …" until the gateway has proved them
+        defaultCurrency: defaultCurrency(),
         client: 'mobile-sample/0.1',
         // Called before each connection and before the token ends. Here your app asks your login for one.
         getToken: async () => (demo ? (await fetchDemo(url)).token : token),

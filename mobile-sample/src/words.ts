@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far a balance can be trusted, and how the connection is, in words. No balance is drawn without them.
-import { formatBalance, type Balance, type BalanceState, type ConnectionState } from '@balance-gateway/client';
+import { formatBalance, type Balance, type BalanceState, type ConnectionState, type Subscription } from '@balance-gateway/client';
 
 export type Tone = 'good' | 'waiting' | 'bad';
 
-/** `12:03` today, `20 Nov, 12:03` before. */
-export function timeText(at: number, now = Date.now()): string {
+const two = (figure: number): string => String(figure).padStart(2, '0');
+
+/** `12:03` today, `20 Nov, 12:03` before; with seconds for what is compared with what is live. */
+export function timeText(at: number, seconds = false): string {
   const date = new Date(at);
-  const time = `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`;
-  if (date.toDateString() === new Date(now).toDateString()) return time;
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(date.getSeconds())}` : ''}`;
+  if (date.toDateString() === new Date().toDateString()) return time;
   return `${date.toLocaleDateString(undefined, { day: 'numeric', month: 'short' })}, ${time}`;
 }
 
@@ -34,6 +36,19 @@ export function freshnessText(now: BalanceState): string {
 
 export const toneOf = (now: BalanceState): Tone =>
   now.status === 'live' && now.freshness === 'fresh' ? 'good' : now.status === 'denied' || now.status === 'removed' ? 'bad' : 'waiting';
+
+/** `msisdn::2348100000001` is the number, and what kind of account has it. */
+export function accountName(account: string): { readonly kind: string; readonly name: string } {
+  const at = account.indexOf('::');
+  return at < 0 ? { kind: '', name: account } : { kind: account.slice(0, at), name: account.slice(at + 2) };
+}
+
+/** All balances of a key, the main one first; one that is not known yet is a balance, too. */
+export function balancesOf(now: Subscription): readonly BalanceState[] {
+  if (now.entries.length === 0) return [now];
+  const main = now.entries.filter((entry) => entry.lastKnown === now.lastKnown);
+  return [...main, ...now.entries.filter((entry) => !main.includes(entry))];
+}
 
 export const HIDDEN = '••••••';
 

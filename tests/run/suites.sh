@@ -5,7 +5,7 @@
 # `N passed, N failed` (and `, N skipped` where it can skip); its output is build/log/suite-NAME.log.
 # Builds and downloads happen before, and are kept; results never are.
 
-ALL_SUITES="lint unit tsan tokens sim fuzz conformance web integration"
+ALL_SUITES="lint unit tsan tokens sim fuzz conformance web mobile integration"
 SIM_SEEDS=2000
 SIM_SEEDS_LONG=100000
 TOKENS="4 5000" # seeds, and tokens of each
@@ -19,7 +19,7 @@ builds_of() {
         tokens) echo asan ;;
         sim) echo asan ;;
         fuzz) echo fuzz ;;
-        conformance | web) echo release ;;
+        conformance | web | mobile) echo release ;;
         integration) echo asan release ;;
     esac
 }
@@ -43,6 +43,7 @@ run_suites() {
     case $suites in *conformance*) fetch_for_conformance & ;; esac
     case $suites in *tokens*) fetch_for_tokens & ;; esac
     case $suites in *web*) fetch_for_web & ;; esac
+    case $suites in *mobile*) fetch_for_mobile & ;; esac
     # shellcheck disable=SC2046 # a list of presets
     for preset in $(printf '%s\n' $(for suite in $suites; do builds_of "$suite"; done) | awk '!seen[$0]++'); do
         alone build "$preset" || broken="$broken $preset"
@@ -187,6 +188,14 @@ suite_web() {
     box tests/run/web.sh "$(web_packages)" build/web "$TOP/build/release/bin/bgw"
 }
 
+suite_mobile() {
+    if [ ! -e "$(mobile_packages)/.done" ] || [ ! -e "$(web_packages)/.done" ] || [ ! -e "$(venv)/.done" ]; then
+        echo "a download failed; its log is in $LOGS"
+        return 1
+    fi
+    box tests/run/mobile.sh "$(mobile_packages)" "$(web_packages)" "$TOP/build/release/bin/bgw" "$(venv)/bin/python"
+}
+
 suite_integration() {
     local status=0 out=$LOGS/integration.out
     if [ ! -e "$(venv)/.done" ] || [ ! -e "$(kafka_dist)/.done" ] || [ ! -e "$(signalr_clients)/.done" ] ||
@@ -231,6 +240,7 @@ jose() { npm_of tests/tokens jose; }
 signalr_clients() { npm_of tests/signalr signalr; }
 asyncapi_specs() { npm_of tests/api asyncapi; }
 web_packages() { npm_of web/client web; }
+mobile_packages() { npm_of mobile-sample mobile; }
 kafka_dist() { echo "$KEEP/kafka-$(sha256sum <"$TOP/tests/run/kafka-pom.xml" | cut -c1-12)"; }
 
 # make_venv STEP DIRECTORY REQUIREMENTS
@@ -291,3 +301,12 @@ npm_packages() {
 fetch_for_tokens() { (flock 7; npm_packages jose "$(jose)" tests/tokens) 7>"$KEEP/fetch.lock"; }
 
 fetch_for_web() { (flock 7; npm_packages web "$(web_packages)" web/client) 7>"$KEEP/fetch.lock"; }
+
+fetch_for_mobile() {
+    (
+        flock 7
+        make_venv python-packages "$(venv)" tests/integration/requirements.txt
+        npm_packages web "$(web_packages)" web/client
+        npm_packages mobile "$(mobile_packages)" mobile-sample
+    ) 7>"$KEEP/fetch.lock"
+}

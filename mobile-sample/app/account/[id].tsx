@@ -12,7 +12,7 @@ import { useCalm } from '../../src/hooks';
 import { useSettings } from '../../src/settings-provider';
 import { useTheme } from '../../src/theme';
 import { useReading } from '../../src/use-reading';
-import { freshnessText, spokenAmount } from '../../src/words';
+import { accountName, balancesOf, freshnessText, spokenAmount } from '../../src/words';
 
 export default function Account() {
   const { id } = useLocalSearchParams<{ id: string }>();
@@ -21,11 +21,11 @@ export default function Account() {
   const now = useBalance(id);
   const theme = useTheme();
   const { result, busy, refresh } = useReading(id, settings);
-  const balances = now.entries.length > 0 ? now.entries : [now];
+  const balances = balancesOf(now);
   const spoken = useCalm(balances.map((one) => `${spokenAmount(one.lastKnown, hidden)}, ${freshnessText(one)}`).join('; '));
   return (
-    <View style={[styles.screen, { backgroundColor: theme.ground }]}>
-      <Stack.Screen options={{ title: id }} />
+    <View testID="screen" style={[styles.screen, { backgroundColor: theme.ground }]}>
+      <Stack.Screen options={{ title: accountName(id).name }} />
       <Banner />
       <ScrollView
         contentContainerStyle={styles.content}

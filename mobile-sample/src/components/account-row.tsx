@@ -4,7 +4,7 @@ import { useBalance } from '@balance-gateway/client/react';
 import { Link } from 'expo-router';
 import { Pressable, StyleSheet, Text, View } from 'react-native';
 import { useTheme } from '../theme';
-import { freshnessText, spokenAmount } from '../words';
+import { accountName, balancesOf, freshnessText, spokenAmount } from '../words';
 import { Amount } from './amount';
 
 interface Props {
@@ -16,7 +16,8 @@ interface Props {
 export function AccountRow({ account, hidden }: Props) {
   const now = useBalance(account);
   const theme = useTheme();
-  const balances = now.entries.length > 0 ? now.entries : [now];
+  const balances = balancesOf(now);
+  const { kind, name } = accountName(account);
   const spoken = balances.map((one) => `${spokenAmount(one.lastKnown, hidden)}, ${freshnessText(one)}`).join('; ');
   return (
     <Link href={{ pathname: '/account/[id]', params: { id: account } }} asChild>
@@ -26,7 +27,10 @@ export function AccountRow({ account, hidden }: Props) {
         accessibilityLabel={`${account}: ${spoken}`}
         accessibilityHint="Shows the account"
         style={StyleSheet.flatten([styles.row, { backgroundColor: theme.card, borderColor: theme.line }])}>
-        <Text style={[styles.name, { color: theme.text }]}>{account}</Text>
+        <View style={styles.who}>
+          <Text style={[styles.name, { color: theme.text }]}>{name}</Text>
+          {kind !== '' && <Text style={{ color: theme.faint }}>{kind}</Text>}
+        </View>
         <View style={styles.balances}>
           {balances.map((one, i) => <Amount key={i} now={one} hidden={hidden} />)}
         </View>
@@ -37,7 +41,8 @@ export function AccountRow({ account, hidden }: Props) {
 
 const styles = StyleSheet.create({
   // wraps: with large text the amount goes under the name, whole, instead of out of the screen
-  row: { flexDirection: 'row', flexWrap: 'wrap', justifyContent: 'space-between', alignItems: 'center', gap: 8, padding: 16, borderBottomWidth: StyleSheet.hairlineWidth },
-  name: { fontSize: 16, flexShrink: 1 },
+  row: { flexDirection: 'row', flexWrap: 'wrap', justifyContent: 'space-between', alignItems: 'center', gap: 8, padding: 16, borderRadius: 14, borderWidth: StyleSheet.hairlineWidth },
+  who: { gap: 2, flexShrink: 1 },
+  name: { fontSize: 17, fontWeight: '500', fontVariant: ['tabular-nums'] },
   balances: { gap: 8, marginLeft: 'auto' },
 });

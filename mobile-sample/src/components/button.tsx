@@ -13,6 +13,7 @@ interface Props {
 
 export function Button({ title, onPress, main = false, disabled = false, on }: Props) {
   const theme = useTheme();
+  const filled = main || on === true;
   return (
     <Pressable
       accessibilityRole={on === undefined ? 'button' : 'switch'}
@@ -22,9 +23,9 @@ export function Button({ title, onPress, main = false, disabled = false, on }: P
       onPress={onPress}
       style={({ pressed }) => [
         styles.button,
-        { borderColor: theme.line, backgroundColor: main ? theme.accent : theme.card, opacity: pressed || disabled ? 0.6 : 1 },
+        { borderColor: theme.line, backgroundColor: filled ? theme.accent : theme.card, opacity: pressed || disabled ? 0.6 : 1 },
       ]}>
-      <Text style={[styles.text, { color: main ? theme.onAccent : theme.accent }]}>{title}</Text>
+      <Text style={[styles.text, { color: filled ? theme.onAccent : theme.accent }]}>{title}</Text>
     </Pressable>
   );
 }

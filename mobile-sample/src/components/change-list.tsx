@@ -16,11 +16,11 @@ export function ChangeList({ account, currency, hidden }: Props) {
   const changes = useChangesOf(account, currency);
   return (
     <View>
-      <Text accessibilityRole="header" style={[styles.title, { color: theme.text }]}>Changes since you opened the app, {currency}</Text>
+      <Text accessibilityRole="header" style={[styles.title, { color: theme.text }]}>Since you opened the app, in {currency}</Text>
       {changes.length === 0 && <Text style={{ color: theme.faint }}>None yet.</Text>}
       {changes.map((change) => (
         <View key={change.v} accessible style={[styles.change, { borderColor: theme.line }]}>
-          <Text style={{ color: theme.faint }}>{timeText(change.at)}</Text>
+          <Text style={{ color: theme.faint }}>{timeText(change.at, true)}</Text>
           <Text style={[styles.delta, { color: theme.text }]}>{whatHappened(change, currency, hidden)}</Text>
           <Text style={[styles.figure, { color: theme.faint }]}>{amountText({ minor: change.minor, currency }, hidden)}</Text>
         </View>

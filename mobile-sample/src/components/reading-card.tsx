@@ -19,7 +19,7 @@ export function ReadingCard({ result, hidden }: { readonly result: Result | null
     return <Text accessibilityLiveRegion="polite" testID="reading" style={[styles.text, { color: theme.bad }]}>{result.error}</Text>;
   }
   const { reading } = result;
-  const rest = `read from ${SOURCES[reading.source] ?? reading.source}, ${reading.state}, as of ${timeText(reading.asOf)}`;
+  const rest = `read from ${SOURCES[reading.source] ?? reading.source}, ${reading.state}, as of ${timeText(reading.asOf, true)}`;
   return (
     <View accessible accessibilityLiveRegion="polite" accessibilityLabel={`${spokenAmount(reading, hidden)}, ${rest}`} testID="reading">
       <Text style={[styles.text, styles.amount, { color: theme.text }]}>{amountText(reading, hidden)}</Text>
