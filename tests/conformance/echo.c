@@ -95,6 +95,14 @@ static void refuse(struct echo *e, enum bgw_refusal why)
     e->ending = true;
 }
 
+static enum bgw_refusal judge(const struct echo *e, enum bgw_http_progress progress, struct bgw_handshake *h)
+{
+    const struct bgw_http_request *r = bgw_http_reader_request(e->reader);
+    if (progress == BGW_HTTP_REFUSED)
+        return bgw_http_reader_refusal(e->reader);
+    return r->upgrade ? bgw_handshake_check(r, "*", h) : BGW_REFUSAL_BAD_UPGRADE; /* there is nothing else here */
+}
+
 /* How many of the bytes belonged to the request. */
 static size_t read_request(struct echo *e, struct bgw_slice bytes)
 {
@@ -103,9 +111,7 @@ static size_t read_request(struct echo *e, struct bgw_slice bytes)
     enum bgw_http_progress progress = bgw_http_read(e->reader, bytes, &used);
     if (progress == BGW_HTTP_MORE)
         return used;
-    enum bgw_refusal why = progress == BGW_HTTP_REFUSED
-                               ? bgw_http_reader_refusal(e->reader)
-                               : bgw_handshake_check(bgw_http_reader_request(e->reader), "*", &h);
+    enum bgw_refusal why = judge(e, progress, &h);
     if (why != BGW_REFUSAL_NONE)
         refuse(e, why);
     else

@@ -250,7 +250,7 @@ def method_host_and_version_of_http_are_checked(connect):
     answered(connect, ["GET / HTTP/1.0"] + GOOD[1:], 400, 426)
     answered(connect, without("Host"), 400)
     answered(connect, GOOD + ["Host: other"], 400)
-    answered(connect, without("Upgrade"), 426)
+    answered(connect, without("Upgrade"), 400)
     answered(connect, without("Upgrade") + ["Upgrade: h2c"], 400, 426)
     answered(connect, without("Connection") + ["Connection: close"], 400, 426)
 
