@@ -45,16 +45,36 @@ function plain(minor: bigint, currency: string, exponent: number): string {
   return `${minor < 0n ? '-' : ''}${currency}\u00a0${grouped}${fraction && `.${fraction}`}`;
 }
 
-function localized(minor: bigint, currency: string, exponent: number, options: FormatOptions): string | null {
-  const format = new Intl.NumberFormat(options.locale, {
+interface Formatter {
+  readonly format: Intl.NumberFormat;
+  /** The locale's numerals, 0 to 9. */
+  readonly local: readonly string[];
+}
+
+// Making one takes longer than everything else here, and a list of balances needs few, again and again.
+const FORMATTERS_MAX = 64;
+const formatters = new Map<string, Formatter>();
+
+function formatterOf(currency: string, exponent: number, { locale, display = 'symbol' }: FormatOptions): Formatter {
+  const key = `${currency} ${exponent} ${display} ${locale}`; // a list of locales reads `a,b`
+  let made = formatters.get(key);
+  if (made) return made;
+  const format = new Intl.NumberFormat(locale, {
     style: 'currency',
     currency,
-    currencyDisplay: options.display ?? 'symbol',
+    currencyDisplay: display,
     minimumFractionDigits: exponent,
     maximumFractionDigits: exponent,
   });
-  const numerals = new Intl.NumberFormat(options.locale, { useGrouping: false });
-  const local = Array.from({ length: 10 }, (_, digit) => numerals.format(digit));
+  const numerals = new Intl.NumberFormat(locale, { useGrouping: false });
+  made = { format, local: Array.from({ length: 10 }, (_, digit) => numerals.format(digit)) };
+  if (formatters.size >= FORMATTERS_MAX) formatters.delete(formatters.keys().next().value!); // the oldest one
+  formatters.set(key, made);
+  return made;
+}
+
+function localized(minor: bigint, currency: string, exponent: number, options: FormatOptions): string | null {
+  const { format, local } = formatterOf(currency, exponent, options);
   const toLocal = (digits: string): string => [...digits].map((digit) => local[Number(digit)]).join('');
   const [whole, fraction] = digitsOf(minor, exponent);
   // -0.50 has no integer part that could carry the sign: -1 brings it, and its digit is replaced
