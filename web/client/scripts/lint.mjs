@@ -31,7 +31,7 @@ const fault = (file, line, text) => {
   faults++;
   console.log(`${file}:${line}: ${text}`);
 };
-const sources = ['src', 'test', 'scripts', 'examples'].flatMap(files).filter((file) => /\.(tsx?|[cm]?js)$/.test(file));
+const sources = ['src', 'test', 'bench', 'scripts', 'examples'].flatMap(files).filter((file) => /\.(tsx?|[cm]?js)$/.test(file));
 for (const file of sources) {
   const lines = readFileSync(`${top}${file}`, 'utf8').split('\n');
   const head = lines.slice(0, 2).join('\n');

@@ -19,6 +19,7 @@ export async function until(what: string, done: () => boolean | Promise<boolean>
 
 export interface Ready {
   readonly listen: string;
+  readonly admin: string;
   readonly kafka: string;
 }
 
