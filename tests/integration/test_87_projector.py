@@ -229,12 +229,11 @@ def ended(estate):
 
 def test_a_pause_of_kafka_is_waited_out(kafka, estate, redis):
     accounts = [f"p{i}" for i in range(10)]
-    estate.projector()
+    p = estate.projector()
     estate.ledger.transfers(300, accounts)
     kafka.pause()
     try:
-        applied = redis.call("KEYS", "position:*")
-        until(lambda: redis.call("KEYS", "position:*") == applied, 5, "it to stand still")
+        until(lambda: readyz(p)[0] == 503, 15, "it to be noticed")
     finally:
         kafka.resume()
     estate.ledger.transfers(300, accounts)
