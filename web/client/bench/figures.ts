@@ -36,8 +36,7 @@ const seconds = (times: readonly number[]): string => {
 
 // ---- from kill -9 to current ----
 
-async function restarts(kafka: string, rate: number, { clients, rounds }: Scale): Promise<void> {
-  const gateway = await replicaOf(kafka, { BGW_HANDSHAKES_PER_S: String(rate) }).start();
+async function restarts(gateway: Gateway, rate: number, { clients, rounds }: Scale): Promise<void> {
   const crowd = new Crowd(gateway.url, clients);
   const most: number[] = [];
   const all: number[] = [];
@@ -57,7 +56,6 @@ async function restarts(kafka: string, rate: number, { clients, rounds }: Scale)
     refused += (await sample(gateway.ready.admin)).refused;
   }
   crowd.stop();
-  await gateway.end();
   if (crowd.back.length) throw new Error(`older values were shown: ${crowd.back.slice(0, 3).join('; ')}`);
   const what = `\`kill -9\` and start again, ${clients} clients, ${rate} handshakes/s`;
   row(`${what}: 99 % current`, `${seconds(most)} s`);
@@ -90,8 +88,7 @@ function phone(url: string, i: number): Phone {
   return phone;
 }
 
-async function foregrounds(kafka: string, { phones: count }: Scale): Promise<void> {
-  const gateway = await replicaOf(kafka).start();
+async function foregrounds(gateway: Gateway, { phones: count }: Scale): Promise<void> {
   const valve = new Valve(gateway.ready.listen);
   const url = await valve.listen();
   const phones = Array.from({ length: count }, (_, i) => phone(url, i));
@@ -122,7 +119,6 @@ async function foregrounds(kafka: string, { phones: count }: Scale): Promise<voi
 
   for (const { client } of phones) client.stop();
   valve.end();
-  await gateway.end();
   const sorted = ascending(healthy);
   const shown = `${quantile(sorted, 0.5).toFixed(1)} ms (p99 ${quantile(sorted, 0.99).toFixed(1)})`;
   row('`notifyForeground()`, healthy connection: what is shown is proved current', shown);
@@ -149,6 +145,15 @@ async function sizes({ top }: Scale): Promise<void> {
   row('`browser.js`', bytes(gzipSync(readFileSync(`${top}dist/browser.js`), { level: 9 }).length));
 }
 
+async function withReplica(kafka: string, env: NodeJS.ProcessEnv, measure: (gateway: Gateway) => Promise<void>): Promise<void> {
+  const gateway = replicaOf(kafka, env);
+  try {
+    await measure(await gateway.start());
+  } finally {
+    await gateway.end();
+  }
+}
+
 export async function figures(scale: Scale): Promise<void> {
   row('what', 'measured');
   row('---', '---');
@@ -156,8 +161,10 @@ export async function figures(scale: Scale): Promise<void> {
   const demo = scale.kafka ? null : await new Gateway(['--demo']).start();
   const kafka = scale.kafka ?? demo!.ready.kafka;
   try {
-    for (const rate of ADMISSIONS) await restarts(kafka, rate, scale);
-    await foregrounds(kafka, scale);
+    for (const rate of ADMISSIONS) {
+      await withReplica(kafka, { BGW_HANDSHAKES_PER_S: String(rate) }, (gateway) => restarts(gateway, rate, scale));
+    }
+    await withReplica(kafka, {}, (gateway) => foregrounds(gateway, scale));
   } finally {
     await demo?.end();
   }
