@@ -142,7 +142,7 @@ async function sizes({ top }: Scale): Promise<void> {
   await entry('`.` with all that it exports', `export * from './dist/esm/index.js'`);
   for (const name of ['react', 'react-native', 'web', 'testing']) await entry(`\`/${name}\``, `export * from './dist/esm/${name}.js'`);
   await entry('streams, loaded where sockets are blocked', `export * from './dist/esm/sse.js'`);
-  row('`browser.js`', bytes(gzipSync(readFileSync(`${top}dist/browser.js`), { level: 9 }).length));
+  row('`browser.js`', bytes(gzipSync(readFileSync(`${top}dist/browser.js`)).length));
 }
 
 async function withReplica(kafka: string, env: NodeJS.ProcessEnv, measure: (gateway: Gateway) => Promise<void>): Promise<void> {
