@@ -35,6 +35,7 @@ export class Machine implements SessionHost {
   readonly #route: Route;
   #pingMs = 20_000;
   #heardAt = 0;
+  #woken = false; // what is asked at the moment is whether the connection outlived a sleep
 
   readonly #options: MachineOptions;
 
@@ -180,11 +181,12 @@ export class Machine implements SessionHost {
     this.#lost(why, said.retryMs);
   }
 
-  #lost(why: string, retryMs = 0): void {
+  #lost(why: string, retryMs = 0, woken = false): void {
     this.#disconnect();
     if (!this.#online) return this.#rest({ status: 'offline' });
     if (retryMs > 0) this.#notBefore = this.#now + retryMs;
-    const delay = retryMs > 0 ? retryMs : backoff(this.#attempt, this.#options.random());
+    // who wakes is alone in that, and somebody looks at the screen: no need to spread it
+    const delay = woken ? 0 : retryMs > 0 ? retryMs : backoff(this.#attempt, this.#options.random());
     this.#attempt++;
     if (!this.#foreground) return this.#wait('background', null);
     this.#due.set('retry', this.#now + delay);
@@ -232,6 +234,7 @@ export class Machine implements SessionHost {
 
   #ask(waitMs: number): void {
     this.#session?.ping();
+    this.#woken = waitMs === at.WAKE_WAIT_MS;
     this.#due.set('pong', Math.min(this.#now + waitMs, this.#due.get('pong') ?? Infinity));
   }
 
@@ -248,7 +251,9 @@ export class Machine implements SessionHost {
         this.store.setLink('quiet', this.#heardAt);
         return this.#ask(lateMs > at.SLEPT_MS ? at.WAKE_WAIT_MS : at.PONG_WAIT_MS);
       case 'pong':
-        return this.#bye ? this.#closed(this.#bye.code, this.#bye.reason, this.#bye.retryMs) : this.#lost('silent');
+        return this.#bye
+          ? this.#closed(this.#bye.code, this.#bye.reason, this.#bye.retryMs)
+          : this.#lost('silent', 0, this.#woken);
       case 'refresh':
         if (this.#foreground) return this.#askToken(true);
         this.#due.set('refresh', Infinity); // when it can be seen again

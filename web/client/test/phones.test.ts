@@ -30,7 +30,7 @@ describe('phones', () => {
     server.set('A', 2);
     await clock.sleep(3600_000);
     client.notifyForeground();
-    await run(2600 + 500);
+    await run(2000 + 100); // what does not answer by then is replaced at once
     expect(last(seen)).toMatchObject({ status: 'live', balance: { minor: 2n } });
   });
 
