@@ -27,6 +27,7 @@ struct bgw_warmup { /* main thread; `added` any */
     struct bgw_worker **workers;
     size_t worker_count;
     int64_t owed; /* thousandths of a read that time has given */
+    int64_t next_step_ms; /* not before: whoever adds accounts one by one does not hurry it */
 };
 
 /* ---- the pace ---- */
@@ -57,7 +58,7 @@ static bool send_next(struct bgw_warmup *w)
 static void on_step(struct bgw_timer *timer, int64_t now_ms)
 {
     struct bgw_warmup *w = BGW_CONTAINER(timer, struct bgw_warmup, step);
-    (void)now_ms;
+    w->next_step_ms = now_ms + STEP_MS;
     for (w->owed += w->config->warmup_per_s * STEP_MS; w->owed >= 1000 && send_next(w); w->owed -= 1000)
         ;
     if (w->owed > 1000) /* the workers have enough, or nothing is left */
@@ -82,8 +83,9 @@ static void on_added(void *arg, const void *item)
     if (w->queue_count == QUEUE_MAX)
         return; /* the mailbox is shorter: this is its spare */
     w->queue[(w->queue_at + w->queue_count++) % QUEUE_MAX] = *(const struct bgw_slot_name *)item;
+    int64_t early_ms = w->next_step_ms - bgw_loop_now(w->loop).mono_ms;
     if (w->worker_count && !bgw_timer_armed(&w->step))
-        arm(w, &w->step, 0);
+        arm(w, &w->step, early_ms > 0 ? early_ms : 0);
 }
 
 bool bgw_warmup_add(struct bgw_warmup *w, const struct bgw_slot_name *name)

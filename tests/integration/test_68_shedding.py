@@ -259,9 +259,15 @@ def test_warmed_accounts_are_read_before_anybody_asks_and_not_all_at_once():
         origin.wait_for(45)
         times = sorted(at - began for at, name in origin.asked if name in later)
         assert 0.7 < times[-1] < 3, times
+        one_by_one = [account("later") for _ in range(20)]
+        began = time.monotonic()
+        for name in one_by_one:
+            assert post(gateway, {"accounts": [name]}, path="/v1/warmup") == (202, {"accepted": 1})
+        origin.wait_for(65)
+        assert 0.35 < time.monotonic() - began < 3
         for nonsense in ({"accounts": ["a b"]}, {"accounts": []}, {"accounts": "a"}, {}, b"{"):
             assert post(gateway, nonsense, path="/v1/warmup")[0] == 400
-        assert sorted(name for _, name in origin.asked) == sorted(at_start + later)
+        assert sorted(name for _, name in origin.asked) == sorted(at_start + later + one_by_one)
 
 
 # ---- flags ----
