@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import time
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -18,6 +19,7 @@ from harness.redis import Redis, SERVERS
 from harness.wait import until
 
 PARTITIONS = 3
+BACKLOG = 100_000 if os.environ.get("BGW_LONG") else 5_000
 
 
 @pytest.fixture
@@ -239,6 +241,24 @@ def test_a_pause_of_kafka_is_waited_out(kafka, estate, redis):
     estate.ledger.transfers(300, accounts)
     estate.settled()
     check_told(estate.records, redis, estate.ledger)
+
+
+def test_a_backlog_is_projected_at_speed(estate, redis):
+    """How fast: the line that it prints is in docs/projector.md."""
+    accounts = [f"b{i}" for i in range(1000)]
+    estate.ledger.transfers(BACKLOG, accounts)
+    began = time.monotonic()
+    estate.projector(binary=os.environ["BGW_RELEASE_BIN"], wait=False)
+
+    def applied():
+        key = [k for k in redis.call("KEYS", "projection:*:*") if not "untold" in str(k)]
+        offsets = redis.call("HMGET", key[0], *(f"w{p}" for p in range(PARTITIONS))) if key else [None]
+        return None not in offsets and sum(map(int, offsets)) + PARTITIONS == BACKLOG
+    until(applied, 120, "the backlog to be applied")
+    seconds = time.monotonic() - began
+    print(f"{BACKLOG} events in {seconds:.2f} s from the start of the process: {BACKLOG / seconds:.0f}/s")
+    estate.settled()
+    assert BACKLOG / seconds > 500
 
 
 def test_a_drain_tells_what_was_taken_and_the_next_one_goes_on(estate, redis):
