@@ -6,6 +6,7 @@
 # size against the gateway BGW. PACKAGES may be shared by two checkouts: one works in it at a time.
 # What Metro and Jest have compiled is kept by its content, as ccache keeps it; results never are.
 set -u
+. "$(dirname "$0")/steps.sh"
 packages=$1 sdk_packages=$2 bgw=$3 python=$4 passed=0 failed=0
 top=$PWD
 work=$packages/work
@@ -19,34 +20,6 @@ cp -al "$packages/node_modules" "$work/mobile-sample/node_modules" || exit 1
 ln -sfn ../../../web/client "$work/mobile-sample/node_modules/@balance-gateway/client"
 cd "$work/mobile-sample" || exit 1
 export NO_COLOR=1 CI=1 EXPO_NO_TELEMETRY=1 EXPO_OFFLINE=1 TMPDIR="$packages/tmp"
-
-# said PATTERN WORD: the number before WORD in the last line that has PATTERN.
-said() { grep -E "$1" counted | tail -n 1 | grep -oE "[0-9]+ $2" | grep -oE '[0-9]+' || echo 0; }
-
-# one NAME CMD…: a step that passes or fails as a whole.
-one() {
-    name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        echo "ok $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok $name"
-    fi
-}
-
-# many PATTERN CMD…: a step with a count of its own in the line that has PATTERN; one that fails without one counts as one failure.
-many() {
-    pattern=$1 before=$failed
-    shift
-    "$@" >counted 2>&1
-    status=$?
-    cat counted
-    passed=$((passed + $(said "$pattern" passed)))
-    failed=$((failed + $(said "$pattern" failed) + $(said "$pattern" error)))
-    [ $status = 0 ] || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
-}
 
 one sdk sh -c 'cd ../web/client && node scripts/build.mjs'
 one types node_modules/.bin/tsc --noEmit
