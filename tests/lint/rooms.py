@@ -48,7 +48,7 @@ HEADERS = {
 
 # library header -> the files that may name it
 LIBRARIES = {
-    r"librdkafka/": r"server/ingest/|bench/swarm/",
+    r"librdkafka/": r"server/ingest/|bench/(?:swarm|feed)/",
     r"libwebsockets": r"server/wire/transport\w*\.[ch]$",
     r"llhttp": r"server/wire/http\w*\.[ch]$",
     r"openssl/": r"bench/(?:swarm|baseline)/|server/auth/|server/tls/|server/ops/admin_tls\.c$|server/redis/link_tls\.c$",
