@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-RECIPE = 1  # raised when what is below makes something else of the same packages
+RECIPE = 2  # raised when what is below makes something else of the same packages
 HERE = pathlib.Path(__file__).resolve().parent
 # part -> the packages and the upstream version that the figures were made with; Debian's own corrections to it are taken
 DEBIAN = {
@@ -59,7 +59,7 @@ def locked(name):
 
 
 def kept(name, contents, make):
-    """The directory of `name` for these contents; `make(new, final)` fills it where it is not there yet. What it returns
+    """The directory of `name` for these contents; `make(new)` fills it where it is not there yet. What it returns
     is kept beside it as versions.json."""
     key = hashlib.sha256("\n".join([str(RECIPE), system(), *contents]).encode()).hexdigest()[:12]
     final = place() / f"{name}-{key}"
@@ -69,8 +69,8 @@ def kept(name, contents, make):
             new = pathlib.Path(f"{final}.new")
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
-            versions = make(new, final)
-            (new / "versions.json").write_text(json.dumps(versions, indent=2) + "\n", encoding="utf-8")
+            said = make(new)
+            (new / "versions.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
             new.rename(final)
     return final
 
@@ -93,32 +93,44 @@ def apt(state, archives):
     return ["apt-get", "-q", "-y", *(f"-o{k}={v}" for k, v in options.items())]
 
 
-def unpacked(packages):
-    """make() of Debian packages: they and whatever the system lacks of what they depend on."""
-    def make(new, _final):
-        with tempfile.TemporaryDirectory(prefix="bgw-tools-") as folder:
-            state, archives = place() / "apt", pathlib.Path(folder)
-            with locked("apt"):
-                get = apt(state, archives)
-                run([*get, "update"])
-                run([*get, "install", "--download-only", "--reinstall", "--no-install-recommends", *packages])
-            found = {}
-            for deb in sorted(archives.glob("*.deb")):
-                run(["dpkg-deb", "-x", deb, new])
-                name, version = run(["dpkg-deb", "-f", deb, "Package", "Version"]).split("\n")[:2]
-                found[name.split(": ")[1]] = version.split(": ")[1]
-        for name, asked in packages.items():
-            if name not in found:
-                raise SystemExit(f"tools: apt-get did not download {name}")
-            if asked not in found[name]:
-                print(f"tools: {name} is {found[name]}; the published figures are of {asked}", file=sys.stderr, flush=True)
-        return found
-    return make
+def unpack(packages, new):
+    """These packages and whatever the system lacks of what they depend on; which versions they are."""
+    with tempfile.TemporaryDirectory(prefix="bgw-tools-") as folder:
+        archives = pathlib.Path(folder)
+        with locked("apt"):
+            get = apt(place() / "apt", archives)
+            run([*get, "update"])
+            run([*get, "install", "--download-only", "--reinstall", "--no-install-recommends", *packages])
+        found = {}
+        for deb in sorted(archives.glob("*.deb")):
+            run(["dpkg-deb", "-x", deb, new])
+            name, version = run(["dpkg-deb", "-f", deb, "Package", "Version"]).split("\n")[:2]
+            found[name.split(": ")[1]] = version.split(": ")[1]
+    for name, asked in packages.items():
+        if name not in found:
+            raise SystemExit(f"tools: apt-get did not download {name}")
+        if asked not in found[name]:
+            print(f"tools: {name} is {found[name]}; the published figures are of {asked}", file=sys.stderr, flush=True)
+    return found
 
 
-def debian(part):
+def debian(part, finish=lambda new: None):
     packages = DEBIAN[part]
-    return kept(part, [f"{k}={v}" for k, v in packages.items()], unpacked(packages))
+
+    def make(new):
+        found = unpack(packages, new)
+        finish(new)
+        return found
+    return kept(part, [f"{k}={v}" for k, v in packages.items()], make)
+
+
+def by_debug_link(new):
+    """In another place than the system's, valgrind looks for a library's symbols only under the library's own directory."""
+    for folder in (f"usr/lib/{platform.machine()}-linux-gnu", f"lib/{platform.machine()}-linux-gnu"):
+        links = new / "debug" / folder
+        links.mkdir(parents=True)
+        for symbols in (new / "usr/lib/debug/.build-id").glob("*/*.debug"):
+            (links / symbols.name).symlink_to(os.path.relpath(symbols, links))
 
 
 def libraries(folder):
@@ -129,8 +141,8 @@ def libraries(folder):
 
 def valgrind():
     """(argv to put before a program, what to add to the environment, version)"""
-    folder = debian("valgrind")
-    argv = [str(folder / "usr/bin/valgrind"), f"--extra-debuginfo-path={folder}/usr/lib/debug"]
+    folder = debian("valgrind", by_debug_link)
+    argv = [str(folder / "usr/bin/valgrind"), f"--extra-debuginfo-path={folder}/debug"]
     return argv, {"VALGRIND_LIB": str(folder / "usr/libexec/valgrind")}, versions(folder)["valgrind"]
 
 
@@ -150,7 +162,7 @@ def mosquitto():
 
 def nats():
     """(the program, versions)"""
-    def make(new, _final):
+    def make(new):
         go = next(iter(sorted((debian("go") / "usr/lib").glob("go-*/bin/go"))), None) or shutil.which("go")
         if not go:
             raise SystemExit("tools: no Go")
@@ -168,7 +180,7 @@ def node():
     """(the directory with the servers of bench/peers/node and their packages, versions)"""
     source = HERE / "peers" / "node"
 
-    def make(new, _final):
+    def make(new):
         for name in NODE_FILES:
             shutil.copy(source / name, new / name)
         run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=new)
