@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define SERV_BUF_BYTES 17408      /* one read: a whole TLS record, so that none is left in part */
 #define TX_PACKET_BYTES (1 << 24) /* larger writes would be cut there although the socket has room */
 #define DESCRIPTORS_MAX (1 << 22) /* 64 MiB of untouched tables a context */
 
@@ -157,7 +156,7 @@ enum bgw_status bgw_transport_lws_create(struct bgw_transport *t)
         .event_lib_custom = &loop_plugin,
         .foreign_loops = loops,
         .retry_and_idle_policy = &no_validity_timers,
-        .pt_serv_buf_size = SERV_BUF_BYTES,
+        .pt_serv_buf_size = BGW_INPUT_BYTES,
         .alpn = "http/1.1",
         .log_cx = &t->log,
         .user = t,

@@ -19,6 +19,8 @@
 
 #define BGW_HANDSHAKES_UNDER_WAY_MAX 2048 /* of one shard, 48 KB each; beyond it the oldest gives way */
 
+#define BGW_INPUT_BYTES 17408 /* one read: a whole TLS record, so that none is left in part */
+
 struct bgw_socket { /* its transport's thread only; beside it the library has its own, and OpenSSL */
     struct bgw_loop_fd watch;
     struct bgw_timer timer; /* shaking hands: the deadline; buffered: no progress; half-closed: lingering */
@@ -58,6 +60,7 @@ struct bgw_transport { /* its loop's thread only */
     struct bgw_socket *serving;  /* whose event the library handles; NULL once it is gone */
     struct bgw_socket *adopting; /* not given back to the pool when adoption fails; NULL once it has */
     bool forced_service;         /* the library holds input that no event will announce */
+    char input[BGW_INPUT_BYTES]; /* what a plain socket said, while it is being told */
     char bound[BGW_PEER_TEXT_MAX];
 };
 

@@ -129,6 +129,24 @@ static void open_if_established(struct bgw_socket *s)
 
 /* ---- serving ---- */
 
+/*
+ * A plain socket with input and nothing else to say is read here: the library would add 0.6 us to
+ * the one recv(). It sees the end of the stream and every error itself, for it decides how they end.
+ */
+static bool read_directly(struct bgw_socket *s)
+{
+    struct bgw_transport *t = s->transport;
+    ssize_t n = recv(s->watch.fd, t->input, sizeof(t->input), MSG_DONTWAIT);
+    if (n <= 0)
+        return n < 0 && (errno == EAGAIN || errno == EINTR);
+    BGW_ASSERT(!t->serving);
+    t->serving = s;
+    bgw_socket_on_received(s, bgw_slice_of(t->input, (size_t)n));
+    t->serving = NULL;
+    watch_again(s);
+    return true;
+}
+
 /* Enters the library for one socket; it may be gone afterwards. */
 static void serve(struct bgw_socket *s, int revents)
 {
@@ -188,6 +206,8 @@ static void socket_ready(struct bgw_loop_fd *f, uint32_t events)
         watch_again(s);
         return;
     }
+    if (events == EPOLLIN && !s->secure && !s->buffered && read_directly(s))
+        return;
     if (events & f->events & EPOLLIN)
         revents |= LWS_POLLIN;
     if (events & EPOLLOUT) {
@@ -291,10 +311,19 @@ void bgw_socket_on_gone(struct bgw_socket *s)
 /* ---- for the connection above ---- */
 
 /*
- * A direct lws_write, not a detour over WRITEABLE: the manual's reason against it is that a second
- * write may meet a partial first one and grow the library's heap queue, and that is excluded here
- * (asserted). In the RAW role it is one send(), 0.96 of a bare loop against 0.92 for the detour,
- * and the answer is known at once, so nobody has to keep a copy of the bytes.
+ * How much a plain socket took at once. What it did not take, and every error, is the library's to
+ * handle; the common case is one send(), for which the library would want 0.45 us of its own.
+ */
+static size_t send_directly(const struct bgw_socket *s, struct bgw_slice bytes)
+{
+    ssize_t n = s->secure ? 0 : send(s->watch.fd, bytes.data, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+/*
+ * The rest goes by lws_write at once, not by a detour over WRITEABLE: the manual's reason against it
+ * is that a second write may meet a partial first one and grow the library's heap queue, and that is
+ * excluded here (asserted). The answer is known at once, so nobody has to keep a copy of the bytes.
  */
 enum bgw_sent bgw_socket_send(struct bgw_socket *s, struct bgw_slice bytes)
 {
@@ -303,15 +332,16 @@ enum bgw_sent bgw_socket_send(struct bgw_socket *s, struct bgw_slice bytes)
     BGW_ASSERT(!s->buffered);
     if (bytes.len == 0)
         return BGW_SENT_ALL;
+    size_t sent = send_directly(s, bytes);
     /* RAW writes put nothing before the bytes and change none: no LWS_PRE, and the cast is safe */
-    int n = lws_write(s->wsi, (unsigned char *)(uintptr_t)bytes.data, bytes.len, LWS_WRITE_RAW);
-    if (n < 0) {
+    if (sent < bytes.len &&
+        lws_write(s->wsi, (unsigned char *)(uintptr_t)bytes.data + sent, bytes.len - sent, LWS_WRITE_RAW) < 0) {
         bgw_socket_doom(s);
         return BGW_SENT_BUFFERED;
     }
     bgw_metric_add(BGW_M_WRITES, 1);
     bgw_metric_add(BGW_M_WRITE_BYTES, (int64_t)bytes.len);
-    if (!lws_partial_buffered(s->wsi))
+    if (sent == bytes.len || !lws_partial_buffered(s->wsi))
         return BGW_SENT_ALL;
     bgw_metric_add(BGW_M_WRITES_PARTIAL, 1);
     s->buffered = true;
