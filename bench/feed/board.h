@@ -26,6 +26,7 @@ unsigned board_ring_for(int accounts); /* the longest that keeps a board below 5
 int board_accounts(const struct board *b);
 /* The writer: gives the account's next version and says when it is due. */
 uint64_t board_publish(struct board *b, int account, int64_t due_ns);
+/* The one call that may come from another thread than the writer's; too late, it does nothing. */
 void board_acked(struct board *b, int account, uint64_t version, int64_t at_ns);
 
 /* Readers: the account's newest version, 0 if none yet; the sum of all newest versions. */

@@ -22,6 +22,9 @@ struct feed_config {
     const char *prefix;  /* account i is prefix + six digits at least */
     bool idempotent;     /* Kafka: acks=all and idempotence, as a ledger would; else acks=1 */
     int linger_ms;       /* Kafka; 0 when latency is measured */
+    /* Told in feed_turn and feed_flush of what is confirmed; NULL: nobody asks. board_times has the moment. */
+    void (*on_acked)(void *context, int account, uint64_t version);
+    void *context;
 };
 
 struct feed;
