@@ -29,7 +29,7 @@ DEBIAN = {
     "go": {"golang-go": "1.24", "golang-src": "1.24"},
 }
 NATS = "github.com/nats-io/nats-server/v2@v2.15.2"
-NODE_FILES = ("package.json", "package-lock.json", ".npmrc", "server-ws.mjs", "server-socketio.mjs")
+NODE_FILES = ("package.json", "package-lock.json", ".npmrc", "message.mjs", "server-ws.mjs", "server-socketio.mjs")
 
 
 def place():
@@ -114,14 +114,15 @@ def unpack(packages, new):
     return found
 
 
-def debian(part, finish=lambda new: None):
+def debian(part, finish=None):
     packages = DEBIAN[part]
 
     def make(new):
         found = unpack(packages, new)
-        finish(new)
+        if finish:
+            finish(new)
         return found
-    return kept(part, [f"{k}={v}" for k, v in packages.items()], make)
+    return kept(part, [f"{k}={v}" for k, v in packages.items()] + ([finish.__name__] if finish else []), make)
 
 
 def by_debug_link(new):
@@ -131,6 +132,16 @@ def by_debug_link(new):
         links.mkdir(parents=True)
         for symbols in (new / "usr/lib/debug/.build-id").glob("*/*.debug"):
             (links / symbols.name).symlink_to(os.path.relpath(symbols, links))
+
+
+def own_temp_path(new):
+    """Nchan always wants the directory that nginx was compiled with, whatever nchan_message_temp_path says (which it then
+    calls a duplicate). A name of the same length that is not absolute is taken from below nginx's -p instead."""
+    module = new / "usr/lib/nginx/modules/ngx_nchan_module.so"
+    old, name = b"/var/lib/nginx/body\0", b"messages-large-body\0"
+    if module.read_bytes().count(old) != 1:
+        raise SystemExit("tools: this nchan module has another directory for its messages: see own_temp_path in bench/tools.py")
+    module.write_bytes(module.read_bytes().replace(old, name))
 
 
 def libraries(folder):
@@ -148,7 +159,7 @@ def valgrind():
 
 def nginx():
     """(the program, the nchan module, what to add to the environment, versions)"""
-    folder = debian("nginx")
+    folder = debian("nginx", own_temp_path)
     return folder / "usr/sbin/nginx", folder / "usr/lib/nginx/modules/ngx_nchan_module.so", libraries(folder), versions(folder)
 
 
