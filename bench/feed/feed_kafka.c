@@ -16,6 +16,7 @@
 
 #define VERSION_BITS 40 /* of the opaque pointer; the account above it */
 #define KEY_ROOM 96
+#define MEET_MS 10000
 
 struct producer {
     rd_kafka_t *kafka;
@@ -83,6 +84,18 @@ static bool set_all(rd_kafka_conf_t *conf, const struct feed_config *c)
     return true;
 }
 
+/* The connection and the topic's leader are known before the first record, which would wait for them. */
+static bool is_met(const struct producer *p, const char *address)
+{
+    const struct rd_kafka_metadata *met = NULL;
+    rd_kafka_resp_err_t err = rd_kafka_metadata(p->kafka, 0, p->topic, &met, MEET_MS);
+    if (err)
+        fprintf(stderr, "feed: kafka at %s: %s\n", address, rd_kafka_err2str(err));
+    else
+        rd_kafka_metadata_destroy(met);
+    return !err;
+}
+
 static bool kafka_open(struct feed *f)
 {
     char why[256];
@@ -102,7 +115,7 @@ static bool kafka_open(struct feed *f)
         return false;
     }
     p->topic = rd_kafka_topic_new(p->kafka, f->config.topic, NULL);
-    return p->topic != NULL;
+    return p->topic && is_met(p, f->config.address);
 }
 
 static void kafka_publish(struct feed *f, int account, uint64_t version)
