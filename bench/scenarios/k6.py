@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the scripts of bench/k6 against a gateway of its own. k6 is not among the packages: BGW_K6 names it, or it is on
-PATH. Called by bench/run."""
+PATH. The thresholds of a script are part of its result."""
 
 import json
 import os
@@ -12,8 +12,12 @@ import urllib.error
 import urllib.request
 
 from parts import Origin, Redis, gateway, ledger_that_says_so, reader_env, token, tool, wait_channel
+from report.plot import Bar, Bars
+from report.table import Table, number
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from .scenario import Scenario
+
+SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "k6")
 TRENDS = ("http_req_duration", "bgw_live_ms", "bgw_commit_to_client_ms")
 
 
@@ -27,7 +31,7 @@ def run(script, seconds, **env):
         argv = [binary, "run", "--quiet", "--no-usage-report", "--summary-export", summary]
         for name, value in env.items():
             argv += ["-e", f"{name}={value}"]
-        done = subprocess.run([*argv, os.path.join(HERE, "k6", script)], capture_output=True, text=True, timeout=seconds + 120)
+        done = subprocess.run([*argv, os.path.join(SCRIPTS, script)], capture_output=True, text=True, timeout=seconds + 120)
         if done.returncode not in (0, 99):
             raise SystemExit(f"k6 ended with {done.returncode}: {done.stderr[-2000:]}")
         with open(summary, encoding="utf-8") as f:
@@ -86,4 +90,23 @@ def k6(args):
     return out
 
 
-SCENARIOS = {"k6": (k6, 500)}
+def trends(figures):
+    """[(script, trend, k6's numbers)] of those that have them."""
+    return [(name, trend, run["metrics"][trend]) for name, run in figures.items() if isinstance(run, dict) and "metrics" in run
+            for trend in TRENDS if trend in run["metrics"]]
+
+
+def table(figures):
+    rows = [[f"{name}, {trend}", number(m["med"]), number(m["p(99)"]),
+             f"{figures[name]['metrics']['checks']['passes']:,} / {figures[name]['metrics']['checks']['fails']:,}",
+             ", ".join(figures[name]["crossed"]) or "none"] for name, trend, m in trends(figures)]
+    return Table(["k6 (ms)", "p50", "p99", "checks good / bad", "thresholds crossed"], rows)
+
+
+def charts(figures):
+    bars = [Bar(f"{name}, {trend}, {what}", m[key], colour=colour) for name, trend, m in trends(figures)
+            for what, key, colour in (("p50", "med", 0), ("p99", "p(99)", 1))]
+    return [Bars("Latency as k6 saw it, on the cores that it loads itself", "ms", bars, log=True)]
+
+
+SCENARIOS = [Scenario("k6", k6, 500, "7 min", table, charts, short_clients=50)]

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scenarios of reads over REST: the estate's own load, how far hot reads go, what the cache spares the origin,
-and many sockets that ask for one cold account at one moment. Called by bench/run."""
+a mixture of both, and many sockets that ask for one cold account at one moment."""
 
 import contextlib
 import json
-import pathlib
+import re
 import subprocess
 
-from parts import Origin, Redis, cpu_s, gateway, ledger_that_says_so, read_load, reader_env, summary, swarm, switch, token, tool, wait_channel
+from parts import (Origin, Redis, cpu_s, gateway, ledger_that_says_so, micros, percent, read_load, reader_env, summary, swarm, switch,
+                   threads_of, token, tool, user_system, wait_channel)
+from report.plot import Bar, Bars, Line, Lines
+from report.table import Table, number
+
+from .scenario import Scenario, short
 
 ESTATE = {"requests_s": 10737, "p99_ms": 47, "failed_percent": 0}  # what the estate's own k6 run is said to have given
 PROMISED = "60-90 %"  # of database calls that its cache is to spare
 SOCKETS_MAX = 17000  # of one process, where a table holds 20,000 descriptors
-
-
-def percent(part, whole):
-    return 100 * part / whole if whole else 0.0
 
 
 def row(step):
@@ -55,23 +56,6 @@ def reads(args):
 
 # ---- reads-most ----
 
-def threads_of(pid):
-    """{name: (CPU seconds, switches)} of a process's threads, by name: what costs, where no profiler is at hand."""
-    out = {}
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        name = (task / "comm").read_text().strip()
-        status = (task / "status").read_text().split("\n")
-        switches = sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
-        cpu, before = int((task / "schedstat").read_text().split()[0]) / 1e9, out.get(name, (0, 0))
-        out[name] = (before[0] + cpu, before[1] + switches)
-    return out
-
-
-def user_system(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) / 100, int(fields[12]) / 100
-
-
 def reads_most(args):
     """How far hot reads go in closed loop, client and gateway on the same cores: balances that the stream brought, one key
     and 100. Beside each figure where the gateway's CPU went: a request's microseconds by thread, user and system."""
@@ -104,8 +88,7 @@ def reads_most(args):
 # ---- spike ----
 
 def spike_run(args, cache):
-    short = args.short
-    steps = [(500, 2 if short else 10), (3000, 6 if short else 40), (500, 2 if short else 10)]
+    steps = [(500, short(args, 10, 2)), (3000, short(args, 40, 6)), (500, short(args, 10, 2))]
     with Redis() as redis, Origin(delay_ms=5) as origin, gateway(shards=2, **reader_env(redis, origin, BGW_ORIGIN_CONNECTIONS=48)) as g:
         wait_channel(g)
         switch(g, l1=cache, l2=cache)
@@ -150,7 +133,7 @@ def cold(args):
     """Sockets that subscribe at one moment to one account that nobody has asked for, with an origin that takes 1 s: how often
     the origin is asked, and when all have their value. A replica for each 17,000, all on one Redis, for a process may be
     capped at 20,000 descriptors."""
-    total = 3000 if args.short else args.clients
+    total = args.clients
     replicas = max(2, -(-total // SOCKETS_MAX))
     with contextlib.ExitStack() as stack:
         redis, origin = stack.enter_context(Redis()), stack.enter_context(Origin(delay_ms=1000))
@@ -180,4 +163,122 @@ def cold(args):
     return {"sockets": total, "replicas": replicas, "origin_calls": calls, "all_ms": all_ms, "swarms": results}
 
 
-SCENARIOS = {"reads": (reads, 64), "reads-most": (reads_most, 64), "spike": (spike, 256), "cold": (cold, 50000)}
+# ---- rest: as wrk sees it ----
+
+WRK_ROWS = {"requests_s": r"Requests/sec:\s+([\d.]+)", "p50": r"50%\s+([\d.]+[mu]?s)", "p99": r"99%\s+([\d.]+[mu]?s)"}
+
+
+def rest(args):
+    """REST reads of one balance that its shard watches, asked for by wrk on the same two cores: requests a second and
+    latency (wrk -t2 -c64, 8 s a run)."""
+    rows = {"requests_s": [], "p50_us": [], "p99_us": []}
+    with gateway(shards=2) as g:
+        swarm(g, False, "--clients", 1, "--messages", 1)  # the account has a value
+        url = f"http://{g.info['listen']}/ledger/accounts/bench:000000/balance"
+        for i in range(args.pairs):
+            done = subprocess.run(["wrk", "-t2", f"-c{args.clients}", f"-d{short(args, 8, 2)}s", "--latency",
+                                   "-H", f"Authorization: Bearer {token()}", url], capture_output=True, text=True, check=True)
+            if "Non-2xx" in done.stdout:
+                raise SystemExit(f"wrong run, no figure: {done.stdout}")
+            found = {k: re.search(v, done.stdout).group(1) for k, v in WRK_ROWS.items()}
+            rows["requests_s"].append(float(found["requests_s"]))
+            rows["p50_us"].append(micros(found["p50"]))
+            rows["p99_us"].append(micros(found["p99"]))
+            print(f"  run {i + 1}: {found['requests_s']} requests/s, p50 {found['p50']}, p99 {found['p99']}", flush=True)
+    return {k: summary(v) for k, v in rows.items()}
+
+
+# ---- reads-mixed ----
+
+def mixed_run(args, origin_delay_ms):
+    """Zipf over 100,000 accounts, a cold start: the first are hot, most of the others are asked for once."""
+    seconds = short(args, 30, 3)
+    with Redis() as redis, Origin(delay_ms=origin_delay_ms) as origin, \
+            gateway(shards=2, **reader_env(redis, origin, BGW_ORIGIN_CONNECTIONS=48)) as g:
+        wait_channel(g)
+        with ledger_that_says_so(redis, 100000, 10):
+            done = read_load(g, [(rate, seconds) for rate in (1000, 2000, 5000)], "--spread", "zipf", "--keys", 100000,
+                             "--connections", args.clients, "--period-ms", origin.period_ms)
+        return {"steps": [row(step) for step in done], "origin_calls": origin.calls(), "answers": sum(s["ok"] for s in done)}
+
+
+def reads_mixed(args):
+    """Hot and cold reads together (Zipf over 100,000 accounts from a cold start, 5 ms an origin call), 1,000 -> 2,000 -> 5,000
+    requests/s in open loop: p50, p99, how many the origin was spared."""
+    out = mixed_run(args, 5)
+    for r in out["steps"]:
+        print_row(f"mixed, {r['rate']}/s", r)
+    print(f"  {out['origin_calls']} origin calls for {out['answers']} answers", flush=True)
+    return out | {"connections": args.clients}
+
+
+# ---- tables and plots ----
+
+def series(figures):
+    """[(name, steps)] of all that were measured in steps."""
+    if "steps" in figures:
+        return [("mixed", figures["steps"])]
+    return [(name, value["steps"]) for name, value in figures.items() if isinstance(value, dict) and "steps" in value]
+
+
+def steps_table(figures):
+    return Table(["reads", "asked a second", "answered a second", "p50 (ms)", "p99 (ms)", "p99.9 (ms)", "failed (%)"],
+                 [[name, f"{r['rate']:,}", number(r["requests_s"]), number(r["p50_ms"]), number(r["p99_ms"]), number(r["p999_ms"]),
+                   number(r["failed_percent"])] for name, steps in series(figures) for r in steps])
+
+
+def steps_charts(figures):
+    lines = [Line(f"{name}, {what}", [(r["rate"], r[key]) for r in steps])
+             for name, steps in series(figures) for what, key in (("p50", "p50_ms"), ("p99", "p99_ms"))]
+    marks = [(figures["estate"]["p99_ms"], "the estate's p99")] if "estate" in figures else []
+    return [Lines("Latency of a read from when it was due", "requests a second", "ms", lines, y_log=True, marks=marks)]
+
+
+def most_charts(figures):
+    kinds = [(name, f) for name, f in figures.items() if isinstance(f, dict) and "requests_s" in f]
+    return [Bars("Hot reads a second (more is better)", "", [Bar.of(name, f["requests_s"]) for name, f in kinds],
+                 marks=[(figures["asked_for"], f"target {figures['asked_for']:,}")]),
+            Bars("p99", "ms", [Bar.of(name, f["p99_ms"]) for name, f in kinds], marks=[(5, "target 5")]),
+            Bars("CPU a request", "µs", [Bar.of(f"{name}, {who}", f[key], colour) for name, f in kinds
+                                         for who, key, colour in (("gateway", "server_cpu_us", 0), ("client", "client_cpu_us", 7))])]
+
+
+def rest_charts(figures):
+    return [Bars("Reads a second, asked for by wrk (more is better)", "", [Bar.of("one balance", figures["requests_s"])],
+                 marks=[(100000, "target 100,000")]),
+            Bars("Latency", "ms", [Bar.of(what, {k: v / 1000 for k, v in figures[key].items() if k != "n"})
+                                   for what, key in (("p50", "p50_us"), ("p99", "p99_us"))], marks=[(5, "target 5")])]
+
+
+def spike_table(figures):
+    rows = [[f"cache {name}, run {i + 1}", f"{r['origin_calls']:,}", f"{r['answers']:,}", str(r["failed"]), number(r["spike"]["p50_ms"]),
+             number(r["spike"]["p99_ms"])] for name, runs in figures["runs"].items() for i, r in enumerate(runs)]
+    rows.append(["fewer origin calls (%)", number(figures["fewer_origin_calls_percent"]["median"]), "", "", "", ""])
+    return Table(["spike to 3,000 reads a second", "origin calls", "answers", "failed", "p50 (ms)", "p99 (ms)"], rows)
+
+
+def spike_charts(figures):
+    bars = [Bar.of(f"cache {name}", summary([r["origin_calls"] for r in runs]), 7 if name == "off" else 0)
+            for name, runs in figures["runs"].items()]
+    return [Bars("Origin calls during the spike (less is better)", "", bars)]
+
+
+def cold_table(figures):
+    return Table(["sockets that ask at one moment", "replicas", "origin calls", "all have the value after (ms)"],
+                 [[f"{figures['sockets']:,}", str(figures["replicas"]), str(figures["origin_calls"]), number(figures["all_ms"])]])
+
+
+def cold_charts(figures):
+    asking = max(r["asking_ms"] for r in figures["swarms"])
+    return [Bars(f"{figures['sockets']:,} sockets ask for one cold account", "ms",
+                 [Bar("asking alone", asking, colour=7), Bar("all have the value", figures["all_ms"])], marks=[(1000, "the origin takes 1,000")])]
+
+
+SCENARIOS = [
+    Scenario("reads", reads, 64, "7 min", steps_table, steps_charts),
+    Scenario("reads-most", reads_most, 64, "3 min", charts=most_charts),
+    Scenario("reads-mixed", reads_mixed, 64, "2 min", steps_table, steps_charts),
+    Scenario("rest", rest, 64, "1 min", charts=rest_charts),
+    Scenario("spike", spike, 256, "7 min", spike_table, spike_charts, pairs=3),
+    Scenario("cold", cold, 50000, "1 min", cold_table, cold_charts, short_clients=3000),
+]
