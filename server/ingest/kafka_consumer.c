@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define DESTROY_WAIT_MS 3000
+#define KNOW_TOPIC_MS 1000
 
 struct bgw_kafka_consumer { /* see the header */
     rd_kafka_t *rk;
@@ -70,12 +71,29 @@ static enum bgw_status told_error(const char *what, rd_kafka_error_t *e)
     return st;
 }
 
+/*
+ * A client that is given partitions before its first connection stands looks for their leaders when its own timer comes
+ * round: a second in which nothing is read, at every third start. So the leaders come first, and it waits for nothing
+ * but them. Whoever does not answer in time is found by that timer.
+ */
+static void know_leaders(struct bgw_kafka_consumer *c, const char *name)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(c->rk, name, NULL);
+    if (!topic)
+        return;
+    if (rd_kafka_metadata(c->rk, 0, topic, &md, KNOW_TOPIC_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(topic);
+}
+
 enum bgw_status bgw_kafka_consumer_assign(struct bgw_kafka_consumer *c, const char *topic,
                                           const int64_t *starts, int32_t count)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
     for (int32_t i = 0; i < count; i++)
         rd_kafka_topic_partition_list_add(list, topic, i)->offset = starts[i];
+    know_leaders(c, topic);
     rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     return told("assign", err, rd_kafka_err2str(err));

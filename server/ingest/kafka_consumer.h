@@ -16,11 +16,11 @@
 /* control thread makes it, changes it and ends it; hub thread reads it in between */
 struct bgw_kafka_consumer;
 
-/* Assigns partitions 0..count-1 at `starts`. Nothing is read before bgw_kafka_consumer_watch. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_consumer_create(struct bgw_kafka_consumer **out,
                                                          const struct bgw_config *config,
                                                          const char *bootstrap,
                                                          struct bgw_buf *error);
+/* Assigns partitions 0..count-1 at `starts`. Waits until their leaders are known, at most a second. Control thread. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_consumer_assign(struct bgw_kafka_consumer *c,
                                                          const char *topic, const int64_t *starts,
                                                          int32_t count);
