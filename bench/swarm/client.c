@@ -1,243 +1,216 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client: one socket of the swarm: connect, upgrade, frames in, text out. Sockets spread over
- * several loopback source addresses, so that ports do not run out at 28,000. A client that loses
- * its connection moves to the next url and presents the versions it holds.
+ * client: the life of one socket of the swarm: connect, upgrade, bytes in. Sockets of a worker leave
+ * from loopback addresses of its own, so that ports do not run out. A client that loses its
+ * connection moves to the next url. Invariant: a client holds memory for bytes only while the
+ * beginning of a message waits for its end; the load must not need the memory that it measures.
  */
-#define _GNU_SOURCE
 #include "swarm.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define SOURCE_PORTS 20000
+#define SOURCES_PER_WORKER 4 /* addresses; 28,000 ports each, and ports of cut sockets rest for a minute */
 #define RETRY_MS 200
+#define SLOW_WINDOW_BYTES 4096 /* else the kernel would read on for a client that does not */
 
-static bool parse_url(const char *url, struct sockaddr_in *to)
+static int draw(struct swarm *s, int below)
 {
-    const char *colon = strrchr(url, ':');
-    char host[64];
-    if (!colon || (size_t)(colon - url) >= sizeof(host))
-        return false;
-    memcpy(host, url, (size_t)(colon - url));
-    host[colon - url] = 0;
-    *to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
-    return inet_pton(AF_INET, host, &to->sin_addr) == 1;
+    s->random ^= s->random << 13;
+    s->random ^= s->random >> 7;
+    s->random ^= s->random << 17;
+    return (int)(s->random % (uint64_t)below);
+}
+
+static void watch(struct swarm *s, struct client *c, int op, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = c};
+    if (epoll_ctl(s->epfd, op, c->fd, &e) != 0)
+        swarm_wrong(s, c, "epoll refuses a socket");
+}
+
+static void forget_rest(struct client *c)
+{
+    free(c->rest);
+    c->rest = NULL;
+    c->rest_len = 0;
 }
 
 /* Comes back when it was told to, or, told nothing, soon and at random. */
-static void later(struct client *c)
+static void later(struct swarm *s, struct client *c)
 {
-    int64_t wait_ms = c->told_ms >= 0 ? c->told_ms : RETRY_MS + rand() % RETRY_MS;
+    int64_t wait_ms = c->told_ms >= 0 ? c->told_ms : RETRY_MS + draw(s, RETRY_MS);
     link_close(c);
+    forget_rest(c);
     c->state = CLIENT_IDLE;
     c->told_ms = -1;
     c->bye = false;
-    c->retry_at_ms = probe_mono_ns() / 1000000 + wait_ms;
+    c->muted = false;
+    back_add(s, c, probe_mono_ns() / 1000000 + wait_ms);
 }
 
-bool swarm_connect(struct swarm *s, struct client *c)
+static bool set_up(struct swarm *s, struct client *c)
 {
-    struct sockaddr_in to, from = {.sin_family = AF_INET};
-    int one = 1;
-    if (!parse_url(s->opt.urls[c->url], &to))
-        return false;
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (c->fd < 0) {
-        later(c);
-        return true;
-    }
+    int one = 1, window = SLOW_WINDOW_BYTES;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    uint32_t source = (uint32_t)s->index * SOURCES_PER_WORKER + s->attempts++ % SOURCES_PER_WORKER;
+    from.sin_addr.s_addr = htonl(0x7f000101u + source);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-    from.sin_addr.s_addr = htonl(0x7f000101u + (uint32_t)((c - s->clients) / SOURCE_PORTS));
-    struct epoll_event e = {.events = EPOLLOUT, .data.ptr = c};
-    if (bind(c->fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
-        (connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS) ||
-        epoll_ctl(s->epfd, EPOLL_CTL_ADD, c->fd, &e) != 0) {
-        later(c);
-        return true;
+    if (c->slow)
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+    const struct sockaddr_in *to = &s->opt.addresses[c->url];
+    return bind(c->fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
+           (connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) == 0 || errno == EINPROGRESS) && link_open(c);
+}
+
+void swarm_connect(struct swarm *s, struct client *c)
+{
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0 || !set_up(s, c)) {
+        COUNT(s, connect_failures, 1);
+        later(s, c);
+        return;
     }
-    if (!link_open(c)) {
-        later(c);
-        return true;
-    }
+    watch(s, c, EPOLL_CTL_ADD, EPOLLOUT);
     c->state = CLIENT_CONNECTING;
-    s->total.connects++;
-    return true;
+    COUNT(s, connects, 1);
+}
+
+/* Where the dialect cannot say what it holds, a new connection begins without an order to check. */
+static void end_connection(struct swarm *s, struct client *c)
+{
+    if (c->state == CLIENT_LIVE)
+        results_add(c->slow ? &s->r->slow_live : &s->r->live, (uint64_t)-1);
+    c->reconnecting = true;
+    if (s->opt.speech->reconnects_with_versions)
+        return;
+    for (int i = 0; i < s->opt.per_client; i++)
+        swarm_slot(s, c, i)->again = true;
 }
 
 void swarm_drop(struct swarm *s, struct client *c)
 {
-    if (c->state == CLIENT_LIVE) {
-        if (s->live_now == s->opt.clients) { /* a wave begins */
-            s->lost_at_ms = probe_mono_ns() / 1000000;
-            s->back_ms = 0;
-        }
-        s->live_now--;
-        s->total.lost++;
-        s->total.byes += c->bye;
+    if (c->state == CLIENT_LIVE && c->slow) {
+        COUNT(s, slow_lost, 1);
+    } else if (c->state == CLIENT_LIVE) {
+        COUNT(s, lost, 1);
+        COUNT(s, byes, c->bye);
     }
-    s->total.disconnects++;
-    bgw_buf_deinit(&c->in);
-    bgw_buf_init(&c->in, 1 << 20);
-    c->reconnecting = true;
-    c->url = (c->url + 1) % s->opt.url_count;
-    later(c);
+    COUNT(s, disconnects, 1);
+    end_connection(s, c);
+    c->url = (uint8_t)((c->url + 1) % s->opt.url_count);
+    later(s, c);
 }
 
-static void append_request(const struct swarm *s, const struct client *c, struct bgw_buf *b)
+void swarm_cut(struct swarm *s, struct client *c)
 {
-    const struct options *o = &s->opt;
-    if (o->dialect == SPEAK_SSE) {
-        bgw_buf_append_str(b, "GET /v1/stream");
-        for (int i = 0; i < o->per_client; i++)
-            bgw_buf_appendf(b, "%caccount=%s%06d", i ? '&' : '?', o->prefix, (c->first_account + i) % o->accounts);
-        bgw_buf_appendf(b, " HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n", o->urls[c->url]);
-    } else {
-        bgw_buf_appendf(b,
-                        "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s",
-                        o->urls[c->url], o->dialect == SPEAK_NATIVE ? "Sec-WebSocket-Protocol: bgw.v1\r\n" : "");
-    }
-    bgw_buf_appendf(b, "Authorization: Bearer %s\r\n\r\n", o->token);
+    end_connection(s, c);
+    link_close(c);
+    forget_rest(c);
+    c->state = CLIENT_IDLE;
+    c->told_ms = -1;
+    c->bye = false;
+    c->muted = false;
 }
 
 static void send_upgrade(struct swarm *s, struct client *c)
 {
     struct bgw_buf b;
-    bgw_buf_init(&b, 32768);
-    append_request(s, c, &b);
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-    if (!link_send(c, bgw_buf_slice(&b)))
-        swarm_drop(s, c);
-    else {
-        epoll_ctl(s->epfd, EPOLL_CTL_MOD, c->fd, &e);
-        c->state = CLIENT_UPGRADING;
-    }
-    bgw_buf_deinit(&b);
-}
-
-static bool send_frame(struct client *c, int opcode, struct bgw_slice payload)
-{
-    static const unsigned char mask[4] = {0x1b, 0x2c, 0x3d, 0x4e};
-    struct bgw_buf b;
-    bgw_buf_init(&b, payload.len + 14);
-    bgw_buf_append_byte(&b, (char)(0x80 | opcode));
-    if (payload.len < 126) {
-        bgw_buf_append_byte(&b, (char)(0x80 | payload.len));
-    } else {
-        bgw_buf_append_byte(&b, (char)(0x80 | 126));
-        bgw_buf_append_byte(&b, (char)(payload.len >> 8));
-        bgw_buf_append_byte(&b, (char)payload.len);
-    }
-    bgw_buf_append(&b, bgw_slice_of((const char *)mask, 4));
-    for (size_t i = 0; i < payload.len; i++)
-        bgw_buf_append_byte(&b, (char)(payload.data[i] ^ mask[i % 4]));
+    bgw_buf_init(&b, 65536);
+    s->opt.speech->request(s, c, &b);
     bool sent = !b.failed && link_send(c, bgw_buf_slice(&b));
     bgw_buf_deinit(&b);
-    return sent;
-}
-
-bool swarm_send_text(struct client *c, struct bgw_slice text)
-{
-    return text.len <= 65535 && send_frame(c, 1, text);
-}
-
-/* One whole frame at the front of `in`? Returns its total length, 0 if more bytes are needed. */
-static size_t frame_at(const struct bgw_buf *in, size_t at, int *opcode, struct bgw_slice *payload)
-{
-    const unsigned char *p = (const unsigned char *)in->data + at;
-    size_t have = in->len - at, head = 2;
-    if (have < 2)
-        return 0;
-    uint64_t len = p[1] & 0x7f;
-    if (len == 126) {
-        head = 4;
-        if (have < head)
-            return 0;
-        len = (uint64_t)p[2] << 8 | p[3];
-    } else if (len == 127) {
-        head = 10;
-        if (have < head)
-            return 0;
-        len = 0;
-        for (int i = 2; i < 10; i++)
-            len = len << 8 | p[i];
+    if (!sent) {
+        swarm_drop(s, c);
+        return;
     }
-    if (have - head < len)
-        return 0;
-    *opcode = p[0] & 0x0f;
-    *payload = bgw_slice_of((const char *)p + head, (size_t)len);
-    return head + (size_t)len;
+    watch(s, c, EPOLL_CTL_MOD, EPOLLIN);
+    c->state = CLIENT_UPGRADING;
 }
 
-static bool take_frames(struct swarm *s, struct client *c)
+static void refused(struct swarm *s, struct client *c, struct bgw_slice head)
 {
-    size_t at = 0, n;
-    int opcode = 0;
-    struct bgw_slice payload = {0};
-    while ((n = frame_at(&c->in, at, &opcode, &payload)) > 0) {
-        at += n;
-        if (opcode == 1)
-            swarm_frame(s, c, payload);
-        else if (opcode == 9 && !send_frame(c, 10, payload))
-            return false;
-        else if (opcode == 8)
-            return false;
-    }
-    bgw_buf_consume(&c->in, at);
-    return true;
+    const char *after = memmem(head.data, head.len, "Retry-After: ", 13);
+    COUNT(s, refused, 1);
+    if (after)
+        c->told_ms = atoi(after + 13) * 1000 - draw(s, 1000);
 }
 
-static bool take_upgrade(struct swarm *s, struct client *c)
+/* How many bytes the answer had, 0: not yet; SIZE_MAX: refused. */
+static size_t take_upgrade(struct swarm *s, struct client *c, struct bgw_slice in)
 {
-    char *end = memmem(c->in.data, c->in.len, "\r\n\r\n", 4);
+    const char *end = memmem(in.data, in.len, "\r\n\r\n", 4);
     if (!end)
-        return c->in.len < 8192;
-    if (c->in.len < 12 || memcmp(c->in.data + 9, s->opt.dialect == SPEAK_SSE ? "200" : "101", 3) != 0) {
-        const char *after = memmem(c->in.data, c->in.len, "Retry-After: ", 13);
-        s->total.refused++;
-        if (after)
-            c->told_ms = (int64_t)atoi(after + 13) * 1000 - rand() % 1000;
+        return in.len < 8192 ? 0 : SIZE_MAX;
+    if (in.len < 12 || memcmp(in.data + 9, s->opt.speech->bytes ? "200" : "101", 3) != 0) {
+        refused(s, c, in);
+        return SIZE_MAX;
+    }
+    c->state = CLIENT_OPEN;
+    s->opt.speech->opened(s, c);
+    return (size_t)(end - in.data) + 4;
+}
+
+/* How many of the bytes are done with, SIZE_MAX: the connection is over. */
+static size_t take(struct swarm *s, struct client *c, struct bgw_slice in)
+{
+    size_t head = 0, used;
+    if (c->state == CLIENT_UPGRADING) {
+        head = take_upgrade(s, c, in);
+        if (head == 0 || head == SIZE_MAX)
+            return head;
+    }
+    struct bgw_slice body = bgw_slice_of(in.data + head, in.len - head);
+    used = s->opt.speech->bytes ? s->opt.speech->bytes(s, c, body) : ws_take(s, c, body);
+    return used == SIZE_MAX ? used : head + used;
+}
+
+static bool keep_rest(struct swarm *s, struct client *c, struct bgw_slice rest)
+{
+    if (rest.len == 0) {
+        if (c->rest)
+            forget_rest(c);
+        return true;
+    }
+    if (rest.len > REST_BYTES_MAX) {
+        swarm_wrong(s, c, "a message of more than 4 MiB");
         return false;
     }
-    bgw_buf_consume(&c->in, (size_t)(end - c->in.data) + 4);
-    c->state = CLIENT_OPEN;
-    if (s->opt.raw) {
-        c->state = CLIENT_LIVE;
-        s->live_now++;
-        s->total.live++;
-    } else if (s->opt.dialect != SPEAK_NATIVE) {
-        estate_opened(s, c);
-    }
+    char *kept = rest.len == c->rest_len ? c->rest : realloc(c->rest, rest.len);
+    if (!kept)
+        abort();
+    memcpy(kept, rest.data, rest.len);
+    c->rest = kept;
+    c->rest_len = (uint32_t)rest.len;
     return true;
 }
 
-static bool receive(struct swarm *s, struct client *c)
+/* The one scratch buffer of the worker: what was left over, and behind it what comes now. */
+static bool receive(struct swarm *s, struct client *c, size_t cap)
 {
-    char bytes[65536];
-    ssize_t n = link_recv(c, bytes, sizeof(bytes));
+    if (c->rest_len + cap > s->scratch_cap) {
+        s->scratch_cap = c->rest_len + cap;
+        s->scratch = realloc(s->scratch, s->scratch_cap);
+        if (!s->scratch)
+            abort();
+    }
+    ssize_t n = link_recv(c, s->scratch + c->rest_len, cap);
     if (n <= 0)
         return n == LINK_NOTHING;
-    bgw_buf_append(&c->in, bgw_slice_of(bytes, (size_t)n));
-    if (c->state == CLIENT_UPGRADING && !take_upgrade(s, c))
-        return false;
-    if (c->state == CLIENT_UPGRADING)
-        return true;
-    if (s->opt.dialect == SPEAK_SSE)
-        bgw_buf_consume(&c->in, sse_take(s, c, bgw_buf_slice(&c->in)));
-    else if (!take_frames(s, c))
-        return false;
-    if (c->in.len == 0) { /* idle clients hold no buffer: the load must not need the memory it measures */
-        bgw_buf_deinit(&c->in);
-        bgw_buf_init(&c->in, 1 << 20);
-    }
-    return true;
+    if (c->rest_len)
+        memcpy(s->scratch, c->rest, c->rest_len);
+    size_t have = c->rest_len + (size_t)n, used = take(s, c, bgw_slice_of(s->scratch, have));
+    return used != SIZE_MAX && keep_rest(s, c, bgw_slice_of(s->scratch + used, have - used));
+}
+
+void swarm_read(struct swarm *s, struct client *c, size_t cap)
+{
+    if (!receive(s, c, cap))
+        swarm_drop(s, c);
 }
 
 static void shake(struct swarm *s, struct client *c)
@@ -254,11 +227,11 @@ static void shake(struct swarm *s, struct client *c)
     }
 }
 
-void swarm_on_bye(struct swarm *s, struct client *c, int64_t retry_ms)
+static bool connected(struct client *c)
 {
-    c->bye = true;
-    c->told_ms = retry_ms;
-    s->asked_ms[s->asked_count++ % (size_t)s->opt.clients] = retry_ms;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    return getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && !error;
 }
 
 void swarm_io(struct swarm *s, struct client *c, uint32_t events)
@@ -266,10 +239,7 @@ void swarm_io(struct swarm *s, struct client *c, uint32_t events)
     if (c->fd < 0)
         return;
     if (c->state == CLIENT_CONNECTING) {
-        int error = 0;
-        socklen_t len = sizeof(error);
-        getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-        if (error) {
+        if (!connected(c)) {
             swarm_drop(s, c);
             return;
         }
@@ -279,12 +249,38 @@ void swarm_io(struct swarm *s, struct client *c, uint32_t events)
         shake(s, c);
         return;
     }
+    if (c->muted) { /* only an end is announced for it */
+        swarm_drop(s, c);
+        return;
+    }
     if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         return;
     do {
-        if (!receive(s, c)) {
+        if (!receive(s, c, SCRATCH_BYTES)) {
             swarm_drop(s, c);
             return;
         }
-    } while (link_has_more(c));
+    } while (link_has_more(c) && !c->muted);
+}
+
+void swarm_on_bye(struct swarm *s, struct client *c, int64_t retry_ms)
+{
+    c->bye = true;
+    c->told_ms = retry_ms < 0 ? -1 : (int)(retry_ms < 3600000 ? retry_ms : 3600000);
+    if (retry_ms >= 0)
+        s->r->waits[retry_ms < RESULTS_WAITS ? retry_ms : RESULTS_WAITS - 1]++;
+}
+
+void swarm_live(struct swarm *s, struct client *c)
+{
+    if (c->state == CLIENT_LIVE)
+        return;
+    c->state = CLIENT_LIVE;
+    if (!c->slow) {
+        COUNT(s, live, 1);
+        return;
+    }
+    COUNT(s, slow_live, 1);
+    c->muted = true;
+    watch(s, c, EPOLL_CTL_MOD, EPOLLRDHUP);
 }

@@ -5,7 +5,6 @@
  * subscribe to one account that nobody has asked for. Says how many got a value that the stub origin
  * says, and how long each waited. Bounded by --timeout-s, the wait for the line too.
  */
-#define _GNU_SOURCE
 #include "hist.h"
 #include "modes.h"
 #include "swarm.h"
@@ -23,11 +22,11 @@ static const struct option COLD_OPTIONS[] = {
 
 static bool parse(struct options *o, int argc, char **argv)
 {
-    *o = (struct options){.prefix = "cold:", .token = "", .clients = 100, .accounts = 1, .per_client = 1,
+    *o = (struct options){.prefix = "cold:", .token = "", .speech = &speech_native, .workers = 1, .clients = 100, .accounts = 1, .per_client = 1,
                           .connect_per_s = 5000, .timeout_s = 120, .hold = true};
     for (int c; (c = getopt_long(argc, argv, "", COLD_OPTIONS, NULL)) != -1;) {
         switch (c) {
-        case 'u': o->urls[0] = optarg; o->url_count = 1; break;
+        case 'u': if (!options_add_url(o, optarg)) return false; break;
         case 't': o->token = optarg; break;
         case 'x': o->prefix = optarg; break;
         case 'c': o->clients = atoi(optarg); break;
@@ -45,8 +44,7 @@ static bool all_greeted(struct swarm *s, int64_t deadline_ns)
     for (int opened = 0; s->greeted < s->opt.clients;) {
         int64_t now = probe_mono_ns(), due = ((now - began) / 1000000 + 1) * s->opt.connect_per_s / 1000;
         for (; opened < s->opt.clients && opened < due; opened++)
-            if (!swarm_connect(s, &s->clients[opened]))
-                return false;
+            swarm_connect(s, &s->clients[opened]);
         swarm_turn(s, 1);
         swarm_reconnect_due(s);
         if (now > deadline_ns)
@@ -63,11 +61,11 @@ static bool line_came(int64_t deadline_ns)
     return left_ms > 0 && poll(&p, 1, (int)left_ms) == 1 && read(STDIN_FILENO, line, sizeof(line)) > 0;
 }
 
-static int count_have(const struct swarm *s)
+static int count_have(struct swarm *s)
 {
     int have = 0;
     for (int i = 0; i < s->opt.clients; i++)
-        have += s->clients[i].slots[0].has;
+        have += swarm_slot(s, &s->clients[i], 0)->has;
     return have;
 }
 
@@ -85,13 +83,16 @@ static bool all_have(struct swarm *s, int64_t deadline_ns)
 int cold_main(int argc, char **argv)
 {
     static struct hist first;
-    static struct swarm s = {.trigger_fd = -1};
+    static struct results results;
+    static struct swarm s = {.r = &results};
     if (!parse(&s.opt, argc, argv)) {
         fprintf(stderr, "usage: bgw-swarm cold --url HOST:PORT --token T --clients N [--prefix P] [--connect-per-s N] [--timeout-s N]\n");
         return 2;
     }
     int64_t deadline = probe_mono_ns() + (int64_t)s.opt.timeout_s * 1000000000;
-    swarm_prepare(&s);
+    s.count = s.opt.clients;
+    if (!swarm_prepare(&s, NULL))
+        return 4;
     if (!all_greeted(&s, deadline)) {
         fprintf(stderr, "swarm: %d of %d clients were greeted\n", s.greeted, s.opt.clients);
         return 4;
@@ -101,16 +102,17 @@ int cold_main(int argc, char **argv)
     if (!line_came(deadline))
         return 4;
     s.opt.hold = false; /* who comes back from here on does not wait */
-    s.first = &first;
+    s.first_value = &first;
     s.released_ns = probe_mono_ns();
     for (int i = 0; i < s.opt.clients; i++)
         if (s.clients[i].state == CLIENT_OPEN)
             swarm_subscribe(&s, &s.clients[i]);
     int64_t asked_ns = probe_mono_ns();
     bool ok = all_have(&s, deadline);
-    uint64_t wrong = s.total.wrong_values + s.total.regressions + s.total.protocol_errors + s.total.gaps;
+    struct sums sums = results_sum(&results, 1);
+    uint64_t wrong = results_wrong(&sums);
     printf("{\"completed\":%s,\"clients\":%d,\"have\":%d,\"wrong\":%llu,\"disconnects\":%llu,\"asking_ms\":%.1f,\"all_ms\":%.1f,",
-           ok ? "true" : "false", s.opt.clients, count_have(&s), (unsigned long long)wrong, (unsigned long long)s.total.disconnects,
+           ok ? "true" : "false", s.opt.clients, count_have(&s), (unsigned long long)wrong, (unsigned long long)sums.disconnects,
            (double)(asked_ns - s.released_ns) / 1e6, (double)(probe_mono_ns() - s.released_ns) / 1e6);
     hist_print("first_us", &first);
     printf("}\n");

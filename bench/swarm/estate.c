@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * estate: the swarm's clients of the other dialects: SignalR records, the estate app's frames and
- * Server-Sent Events. Written down a second time like frames.c: what is said first, what makes a
- * client live, and where a value stands. Called by client.c for what a socket received.
+ * estate: how clients of the other dialects speak: SignalR records, the estate app's frames and
+ * Server-Sent Events. Written down a second time like check.c: what is said first, what makes a
+ * client live, and where a value stands.
  */
-#define _GNU_SOURCE
 #include "swarm.h"
 
 #include <stdlib.h>
@@ -14,8 +13,11 @@
 
 static void append_ids(const struct swarm *s, const struct client *c, struct bgw_buf *b)
 {
-    for (int i = 0; i < s->opt.per_client; i++)
-        bgw_buf_appendf(b, "%s\"%s%06d\"", i ? "," : "", s->opt.prefix, (c->first_account + i) % s->opt.accounts);
+    char key[BGW_KEY_MAX + 1];
+    for (int i = 0; i < s->opt.per_client; i++) {
+        swarm_key(s, c, i, key, sizeof(key));
+        bgw_buf_appendf(b, "%s\"%s\"", i ? "," : "", key);
+    }
 }
 
 static void say(struct swarm *s, struct client *c, const char *before, const char *after)
@@ -26,18 +28,31 @@ static void say(struct swarm *s, struct client *c, const char *before, const cha
     append_ids(s, c, &b);
     bgw_buf_append_str(&b, after);
     if (b.failed || !swarm_send_text(c, bgw_buf_slice(&b)))
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "its subscription could not be sent");
     bgw_buf_deinit(&b);
 }
 
-void estate_opened(struct swarm *s, struct client *c)
+static void upgrade_request(const struct swarm *s, const struct client *c, struct bgw_buf *b)
 {
-    c->digest = 0; /* counts confirmations from here on */
-    if (s->opt.dialect == SPEAK_SIGNALR &&
-        !swarm_send_text(c, BGW_SLICE("{\"protocol\":\"json\",\"version\":1}" RECORD_END)))
-        s->total.protocol_errors++;
-    if (s->opt.dialect == SPEAK_APP)
-        say(s, c, "{\"type\":\"invoke\",\"method\":\"SubscribeMultipleBalances\",\"args\":[[", "]]}");
+    bgw_buf_appendf(b,
+                    "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                    "Authorization: Bearer %s\r\n\r\n",
+                    s->opt.urls[c->url], s->opt.token);
+}
+
+/* `digest` counts confirmations from here on. */
+static void signalr_opened(struct swarm *s, struct client *c)
+{
+    c->digest = 0;
+    if (!swarm_send_text(c, BGW_SLICE("{\"protocol\":\"json\",\"version\":1}" RECORD_END)))
+        swarm_wrong(s, c, "its handshake could not be sent");
+}
+
+static void app_opened(struct swarm *s, struct client *c)
+{
+    c->digest = 0;
+    say(s, c, "{\"type\":\"invoke\",\"method\":\"SubscribeMultipleBalances\",\"args\":[[", "]]}");
 }
 
 /* The one argument: a string that holds the record. */
@@ -49,25 +64,25 @@ static void on_update(struct swarm *s, struct client *c, const struct bgw_json *
     const char *cursor = NULL;
     if (!bgw_json_next(arguments, &cursor, NULL, &text) || bgw_json_string(&text, bytes, sizeof(bytes), &len) != BGW_OK ||
         bgw_json_parse(bgw_slice_of(bytes, len), &record) != BGW_OK) {
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
         return;
     }
-    swarm_value_seen(s, c, &record, c->reconnecting);
+    swarm_value_seen(s, c, &record);
 }
 
 static void on_event(struct swarm *s, struct client *c, const struct bgw_json *root)
 {
     struct bgw_json target, arguments;
     if (!bgw_json_member(root, "target", &target) || !bgw_json_member(root, "arguments", &arguments)) {
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
         return;
     }
     if (bgw_json_is(&target, "balanceUpdate"))
         on_update(s, c, &arguments);
     else if (bgw_json_is(&target, "balanceState"))
-        s->total.states++;
+        COUNT(s, states, 1);
     else if (!bgw_json_is(&target, "subscriptionConfirmed"))
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
     else if (++c->digest == (uint64_t)s->opt.per_client)
         swarm_live(s, c);
 }
@@ -77,41 +92,43 @@ static void on_record(struct swarm *s, struct client *c, struct bgw_slice record
     struct bgw_json root, type, error;
     int64_t number = 0;
     if (bgw_json_parse(record, &root) != BGW_OK) {
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
         return;
     }
     if (!bgw_json_member(&root, "type", &type)) { /* the handshake's answer */
         if (bgw_json_member(&root, "error", &error))
-            s->total.protocol_errors++;
+            swarm_wrong(s, c, "a record that cannot be read");
         say(s, c, "{\"type\":1,\"target\":\"SubscribeMultipleBalances\",\"arguments\":[[", "]]}" RECORD_END);
         return;
     }
     if (bgw_json_i64(&type, &number) != BGW_OK)
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
     else if (number == 1)
         on_event(s, c, &root);
     else if (number == 7)
         swarm_on_bye(s, c, -1);
     else if (number == 6)
-        s->total.marks++;
+        COUNT(s, marks, 1);
     else
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
 }
 
-void estate_message(struct swarm *s, struct client *c, struct bgw_slice payload)
+static void app_message(struct swarm *s, struct client *c, int opcode, struct bgw_slice payload)
 {
     struct bgw_json root;
-    if (s->opt.dialect == SPEAK_APP) {
-        if (bgw_json_parse(payload, &root) == BGW_OK)
-            on_event(s, c, &root);
-        else
-            s->total.protocol_errors++;
-        return;
-    }
+    if (opcode == 1 && bgw_json_parse(payload, &root) == BGW_OK)
+        on_event(s, c, &root);
+    else
+        swarm_wrong(s, c, "a message that cannot be read");
+}
+
+static void signalr_message(struct swarm *s, struct client *c, int opcode, struct bgw_slice payload)
+{
+    (void)opcode;
     while (payload.len) {
         const char *end = memchr(payload.data, RECORD_END[0], payload.len);
         if (!end) { /* a message must end with a record */
-            s->total.protocol_errors++;
+            swarm_wrong(s, c, "a record that cannot be read");
             return;
         }
         size_t len = (size_t)(end - payload.data);
@@ -126,20 +143,38 @@ static void on_sse(struct swarm *s, struct client *c, const char *event, const c
 {
     struct bgw_json root;
     if (bgw_json_parse(bgw_slice_str(data), &root) != BGW_OK)
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
     else if (strcmp(event, "upd") == 0)
         swarm_entry(s, c, &root);
     else if (strcmp(event, "live") == 0)
         swarm_live(s, c);
     else if (strcmp(event, "state") == 0)
-        s->total.states++;
+        COUNT(s, states, 1);
     else if (strcmp(event, "bye") == 0)
         swarm_on_bye(s, c, -1);
     else if (strcmp(event, "sub") != 0)
-        s->total.protocol_errors++;
+        swarm_wrong(s, c, "a record that cannot be read");
 }
 
-size_t sse_take(struct swarm *s, struct client *c, struct bgw_slice bytes)
+static void sse_request(const struct swarm *s, const struct client *c, struct bgw_buf *b)
+{
+    char key[BGW_KEY_MAX + 1];
+    bgw_buf_append_str(b, "GET /v1/stream");
+    for (int i = 0; i < s->opt.per_client; i++) {
+        swarm_key(s, c, i, key, sizeof(key));
+        bgw_buf_appendf(b, "%caccount=%s", i ? '&' : '?', key);
+    }
+    bgw_buf_appendf(b, " HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n",
+                    s->opt.urls[c->url], s->opt.token);
+}
+
+static void sse_opened(struct swarm *s, struct client *c)
+{
+    (void)s;
+    (void)c; /* the request has said it all */
+}
+
+static size_t sse_take(struct swarm *s, struct client *c, struct bgw_slice bytes)
 {
     size_t used = 0;
     const char *end;
@@ -159,3 +194,9 @@ size_t sse_take(struct swarm *s, struct client *c, struct bgw_slice bytes)
     }
     return used;
 }
+
+const struct speech speech_signalr = {.name = "signalr", .request = upgrade_request, .opened = signalr_opened,
+                                      .message = signalr_message};
+const struct speech speech_app = {.name = "app", .request = upgrade_request, .opened = app_opened, .message = app_message};
+const struct speech speech_sse = {.name = "sse", .versions = true, .request = sse_request, .opened = sse_opened,
+                                  .bytes = sse_take};

@@ -4,7 +4,6 @@
  * swarm are small and follow the server's own pace, so a socket that does not take one whole is an
  * error of the run, not a case to buffer for.
  */
-#define _GNU_SOURCE
 #include "swarm.h"
 
 #include <errno.h>

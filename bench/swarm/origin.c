@@ -92,7 +92,7 @@ static int balance_text(struct origin *o, const char *question, char *to, size_t
     if (account < 0)
         return with_head(to, cap, "404 Not Found", "{}");
     snprintf(body, sizeof(body), "{\"accountId\":\"%s\",\"currency\":\"NGN\",\"minor\":%lld,\"pendingMinor\":0,\"v\":%llu}", name,
-             (long long)swarm_value(v, account), (unsigned long long)v);
+             (long long)feed_value(v, account), (unsigned long long)v);
     return with_head(to, cap, "200 OK", body);
 }
 
@@ -102,7 +102,7 @@ static int read_text(const struct origin *o, const char *question, char *to, siz
     uint64_t v = version_now(o);
     int account = take_account(question + sizeof(READ) - 1, "/ ", name, sizeof(name));
     snprintf(body, sizeof(body), "{\"accountId\":\"%s\",\"tenant\":\"tnt_demo\",\"currency\":\"NGN\",\"minor\":%lld,\"v\":\"stub.%llu\"}", name,
-             (long long)swarm_value(v, account), (unsigned long long)v);
+             (long long)feed_value(v, account), (unsigned long long)v);
     return with_head(to, cap, "200 OK\r\nX-Cache-Status: HIT\r\nX-Balance-Source: database", body);
 }
 

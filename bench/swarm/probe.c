@@ -5,11 +5,12 @@
  * it is asked only between moments when the server's threads are the same.
  */
 #define _GNU_SOURCE
-#include "swarm.h"
+#include "probe.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 int64_t probe_mono_ns(void)
@@ -42,7 +43,8 @@ int64_t probe_cpu_ns(int pid)
     return sum;
 }
 
-int64_t probe_rss_kib(int pid)
+/* "VmRSS:" and the like, in KiB. */
+static int64_t status_kib(int pid, const char *row)
 {
     char path[64], line[256];
     long long kib = -1;
@@ -50,9 +52,19 @@ int64_t probe_rss_kib(int pid)
     FILE *f = fopen(path, "r");
     if (!f)
         return -1;
-    while (fgets(line, sizeof(line), f))
-        if (sscanf(line, "VmRSS: %lld", &kib) == 1)
-            break;
+    while (kib < 0 && fgets(line, sizeof(line), f))
+        if (strncmp(line, row, strlen(row)) == 0)
+            kib = strtoll(line + strlen(row), NULL, 10);
     fclose(f);
     return kib;
+}
+
+int64_t probe_rss_kib(int pid)
+{
+    return status_kib(pid, "VmRSS:");
+}
+
+int64_t probe_rss_peak_kib(int pid)
+{
+    return status_kib(pid, "VmHWM:");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reads_check: reads an answer and holds it against what was said. The value belongs to the version
- * (swarm_value, which the stub origin and the feed use too), the account is the one that was asked for,
+ * (feed_value, which the stub origin and the feed use too), the account is the one that was asked for,
  * no version is older than one that was shown before the request left, none is newer than the origin's
  * clock has got. The rules are the contract's, written down a second time: no code of the server.
  */
@@ -143,7 +143,7 @@ static void check_balance(struct load *l, const struct lane *at, const struct re
     }
     if (!after(r, name, (size_t)n))
         l->now->wrong_accounts++;
-    if (shown.seq == 0 || strtoll(minor, NULL, 10) != swarm_value(shown.seq, (int)at->account))
+    if (shown.seq == 0 || strtoll(minor, NULL, 10) != feed_value(shown.seq, (int)at->account))
         l->now->wrong_values++;
     check_order(l, at, &shown);
     l->now->ok++;

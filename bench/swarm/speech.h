@@ -2,7 +2,7 @@
 /*
  * speech: how a client speaks to one kind of server: our dialects, the bare baseline, other servers.
  * A speech asks for its accounts in its own words and hands what it is told to the checks of
- * frames.c; it measures nothing. All sockets of a run speak alike.
+ * check.c; it measures nothing. All sockets of a run speak alike.
  */
 #ifndef SWARM_SPEECH_H
 #define SWARM_SPEECH_H

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * swarm: the load client. One thread, one epoll, many sockets of one dialect (or of the raw
- * baseline). Every client checks what it is shown: versions never go back, nothing is missing
- * (merged counts close every gap, where the dialect has them), the value belongs to the version, the
- * digest fits. A fast wrong answer is a failure.
+ * swarm: one worker of the load client: one thread, one epoll, many sockets of one dialect. Every
+ * client checks what it is shown: versions never go back, nothing is missing (merged counts close
+ * every gap, where the dialect has them), the value belongs to the version, the digest fits. A fast
+ * wrong answer is a failure.
  */
 #ifndef SWARM_H
 #define SWARM_H
+
+#include "options.h"
+#include "probe.h"
+#include "results.h"
+#include "speech.h"
 
 #include "bgw/buf.h"
 #include "bgw/json.h"
@@ -16,75 +21,95 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SWARM_URLS_MAX 8
-#define SWARM_SENT_RING 4096 /* remembered publish times an account; a power of two */
-
-enum dialect { SPEAK_NATIVE, SPEAK_SIGNALR, SPEAK_APP, SPEAK_SSE };
-
-struct options {
-    const char *urls[SWARM_URLS_MAX]; /* host:port; a client that loses one moves to the next */
-    int url_count;
-    const char *token, *kafka, *topic, *trigger, *prefix;
-    const char *ca, *groups; /* TLS: trust and key exchange; NULL: any, the library's */
-    int clients, accounts, per_client, connect_per_s;
-    int messages, burst, rate, idle_ms, timeout_s, server_pid;
-    enum dialect dialect;
-    bool raw, tls, spread; /* spread: clients join during the feed */
-    bool hold;             /* whoever is greeted does not subscribe yet */
-};
+#define SCRATCH_BYTES (64u << 10)      /* one recv */
+#define REST_BYTES_MAX (4u << 20)      /* the longest message that may come in parts */
+#define TOLD_BYTES_MAX 512             /* the longest message that is remembered as read */
+#define TOLD_ENTRIES 64                /* how many, a power of two */
 
 struct slot { /* what one client holds of one account */
     struct bgw_version version;
     uint64_t hash;
-    int64_t minor;
     bool has;
+    bool again; /* the connection is new and the dialect does not say what was held: no order to check */
 };
 
-enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_SHAKING, CLIENT_UPGRADING, CLIENT_OPEN, CLIENT_LIVE, CLIENT_DEAD };
+enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_SHAKING, CLIENT_UPGRADING, CLIENT_OPEN, CLIENT_LIVE };
 
 struct client {
-    int fd, url;
-    enum client_state state;
+    int fd, number;   /* number: among all clients of the run */
     int first_account;
-    uint64_t digest;
-    struct slot *slots; /* options.per_client */
-    struct bgw_buf in;
+    uint8_t url;
+    uint8_t state;    /* enum client_state */
+    bool reconnecting, bye, slow;
+    bool muted;       /* slow, and live: read by the clock, if at all */
+    int told_ms;      /* what bye or Retry-After asked for; below 0: nothing */
+    uint32_t rest_len;
+    char *rest;       /* the beginning of a message whose end has not come; NULL mostly */
     struct ssl_st *ssl;
-    int64_t retry_at_ms, told_ms; /* told: what bye or Retry-After asked for; below 0: nothing */
-    bool was_live, reconnecting, bye;
+    uint64_t digest;  /* of what is held; where there are no digests: confirmations so far */
+    union {
+        struct slot one; /* of per_client 1 */
+        struct slot *many;
+    } held;
 };
 
-struct totals {
-    uint64_t entries, snapshots, merged, frames, marks, states;
-    uint64_t regressions, gaps, duplicates, wrong_values, digest_mismatches, protocol_errors;
-    uint64_t connects, disconnects, live, digests_checked;
-    uint64_t lost, byes;       /* live clients cut off; of them told before */
-    uint64_t refused;          /* upgrades answered with another status than 101 */
+/* One entry of an update, as it was read. */
+struct told {
+    struct bgw_version version;
+    uint64_t hash, merged;
+    int64_t minor;
+    int account;
+    bool snap;
+};
+
+/* Broadcasts are the same bytes for many clients of a worker: read once, checked for each. */
+struct told_memo {
+    uint32_t len;
+    struct told told;
+    char bytes[TOLD_BYTES_MAX];
+};
+
+struct returning { /* a client that is to come back */
+    int64_t at_ms;
+    struct client *client;
 };
 
 struct swarm {
     struct options opt;
+    struct board *board; /* NULL: nothing is published here */
+    struct results *r;
+    const struct control *control;
+    int index, first, count; /* which worker; its clients are first … first + count - 1 */
     struct client *clients;
-    struct totals total;
-    uint64_t *published;       /* newest version published, an account */
-    int64_t *sent_ns;          /* accounts * SWARM_SENT_RING */
-    uint32_t *latency_us;      /* one a checked entry, bounded */
-    size_t latency_count, latency_max;
-    uint64_t behind;           /* (client, account) pairs that do not hold the newest version yet */
-    int epfd, trigger_fd, live_now;
-    int64_t lost_at_ms;        /* when the first live client of the last wave was cut off */
-    int64_t back_ms;           /* from there until 99 % were live again; 0: not yet, or nobody was cut off */
-    int64_t *asked_ms;         /* one a bye */
-    size_t asked_count;
-    int greeted;               /* with `hold` */
-    int64_t released_ns;       /* when the hold ended; 0: there was none */
-    struct hist *first;        /* from then to each client's first value */
+    struct slot *slots; /* of all clients, unless they have one each */
+    int epfd;
+    char *scratch;
+    size_t scratch_cap;
+    uint64_t random;
+    unsigned attempts; /* connects so far; spreads them over source addresses */
+    struct told_memo *memo;
+    struct returning *back; /* a heap by at_ms */
+    int back_count;
+    int *queue, queue_at, queue_count; /* to be opened at the set pace; a ring of `count` */
+    int64_t next_open_ns, next_churn_ns, next_slow_ns, feed_ns;
+    int churn_at, slow_count, *slow; /* numbers in `clients` */
+    bool stormed, spread_queued;
+    /* of `cold` */
+    int greeted;
+    int64_t released_ns; /* when the hold ended; 0: there was none */
+    struct hist *first_value;
 };
 
-/* main.c */
-void swarm_prepare(struct swarm *s);
+#define COUNT(s, name, n) results_add(&(s)->r->name, (uint64_t)(n))
+
+/* worker.c */
+bool swarm_prepare(struct swarm *s, const struct pick *watch); /* false: no memory */
 void swarm_turn(struct swarm *s, int wait_ms);
 void swarm_reconnect_due(struct swarm *s); /* clients whose time to come back has arrived */
+void worker_run(struct swarm *s);          /* until the coordinator ends it */
+/* back.c */
+void back_add(struct swarm *s, struct client *c, int64_t at_ms);
+struct client *back_due(struct swarm *s, int64_t now_ms); /* NULL: nobody yet */
 /* link.c */
 #define LINK_NOTHING (-2)
 enum link_progress { LINK_DONE, LINK_WAITS, LINK_FAILED };
@@ -95,33 +120,31 @@ bool link_send(struct client *c, struct bgw_slice bytes); /* whole, or the conne
 ssize_t link_recv(struct client *c, char *to, size_t cap); /* LINK_NOTHING: later; 0 or below: gone */
 bool link_has_more(const struct client *c);                /* bytes that no event will announce */
 void link_close(struct client *c);
-
-/* frames.c */
-void swarm_frame(struct swarm *s, struct client *c, struct bgw_slice payload);
-int64_t swarm_value(uint64_t version, int account);
-void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry); /* of native `u`, or of an event */
-/* A value without merge count: `version` is the record's own. */
-void swarm_value_seen(struct swarm *s, struct client *c, const struct bgw_json *record, bool first);
-void swarm_subscribe(struct swarm *s, struct client *c); /* native */
-void swarm_live(struct swarm *s, struct client *c);
-/* estate.c */
-void estate_message(struct swarm *s, struct client *c, struct bgw_slice payload); /* of a WebSocket */
-void estate_opened(struct swarm *s, struct client *c);
-size_t sse_take(struct swarm *s, struct client *c, struct bgw_slice bytes); /* whole events; how many bytes they had */
+/* ws.c */
+bool ws_send(struct client *c, int opcode, struct bgw_slice payload);
+/* Whole messages out of `bytes`; how many were used, SIZE_MAX: the connection is over. */
+size_t ws_take(struct swarm *s, struct client *c, struct bgw_slice bytes);
 /* client.c */
-bool swarm_connect(struct swarm *s, struct client *c);
+void swarm_connect(struct swarm *s, struct client *c);
 void swarm_io(struct swarm *s, struct client *c, uint32_t events);
-bool swarm_send_text(struct client *c, struct bgw_slice text);
-void swarm_drop(struct swarm *s, struct client *c);
+void swarm_read(struct swarm *s, struct client *c, size_t cap); /* once, `cap` bytes at most */
+void swarm_drop(struct swarm *s, struct client *c);             /* the server, or the way to it, ended it */
+void swarm_cut(struct swarm *s, struct client *c);              /* we did */
 void swarm_on_bye(struct swarm *s, struct client *c, int64_t retry_ms);
-/* feed.c */
-bool feed_open(struct swarm *s);
-void feed_publish(struct swarm *s, int account);
-void feed_flush(struct swarm *s);
-void feed_close(void);
-/* probe.c */
-int64_t probe_cpu_ns(int pid);
-int64_t probe_rss_kib(int pid);
-int64_t probe_mono_ns(void);
+/* check.c */
+struct slot *swarm_slot(struct swarm *s, struct client *c, int i); /* of its i-th account */
+int swarm_account(const struct swarm *s, const struct bgw_json *key); /* -1: none of ours */
+struct slot *swarm_slot_of(struct swarm *s, struct client *c, int account);
+uint64_t swarm_hash(struct bgw_slice key, struct bgw_slice version);
+void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry); /* of native `u`, or of an event */
+void swarm_entries(struct swarm *s, struct client *c, const struct bgw_json *list);
+/* True: this very message was read before, and is checked. Else `swarm_remember` may follow. */
+bool swarm_known(struct swarm *s, struct client *c, struct bgw_slice message);
+void swarm_remember(struct swarm *s, struct bgw_slice message, const struct bgw_json *list);
+/* A value without merge count: `version` is the record's own. */
+void swarm_value_seen(struct swarm *s, struct client *c, const struct bgw_json *record);
+void swarm_count_behind(struct swarm *s);
+/* native.c */
+void swarm_subscribe(struct swarm *s, struct client *c);
 
 #endif
