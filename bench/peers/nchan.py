@@ -27,7 +27,7 @@ class Nchan(Peer):
 
     def configure(self, home):
         program, module, env, said = tools.nginx()
-        self.version = f"nchan {said['libnginx-mod-nchan']}, nginx {said['nginx']}"
+        self.version = f"{said['libnginx-mod-nchan'].removeprefix('1:')} (nginx {said['nginx']})"
         port, = free_ports(1)
         for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
             (home / name).mkdir()
