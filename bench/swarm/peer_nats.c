@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-enum { GREETED = 1, LIVE }; /* c->digest: how far this connection is */
-
 static void request(const struct swarm *s, const struct client *c, struct bgw_buf *b)
 {
     peer_request(s, c, b, "/", NULL);
@@ -22,7 +20,7 @@ static void opened(struct swarm *s, struct client *c)
 {
     (void)s;
     rest_forget(c);
-    c->digest = 0; /* the server speaks first */
+    c->digest = 0; /* not greeted yet: the server speaks first */
 }
 
 static void greet(struct swarm *s, struct client *c)
@@ -36,7 +34,7 @@ static void greet(struct swarm *s, struct client *c)
         bgw_buf_appendf(&b, " %d\r\n", i + 1);
     }
     bgw_buf_append_str(&b, "PING\r\n");
-    c->digest = GREETED;
+    c->digest = 1;
     peer_send(s, c, 2, &b);
     bgw_buf_deinit(&b);
 }
@@ -47,11 +45,12 @@ static void on_line(struct swarm *s, struct client *c, struct bgw_slice line)
         if (!swarm_send_binary(c, BGW_SLICE("PONG\r\n")))
             swarm_wrong(s, c, "PONG could not be sent");
     } else if (line.len == 4 && memcmp(line.data, "PONG", 4) == 0) {
-        if (c->digest == GREETED)
+        if (c->state == CLIENT_LIVE)
+            swarm_wrong(s, c, "PONG without a PING");
+        else
             swarm_live(s, c);
-        c->digest = LIVE;
     } else if (line.len > 5 && memcmp(line.data, "INFO ", 5) == 0) {
-        if (c->digest == 0) /* later ones tell of other servers */
+        if (c->state != CLIENT_LIVE && c->digest == 0) /* later ones tell of other servers */
             greet(s, c);
     } else {
         swarm_wrong(s, c, "a line of NATS that was not asked for");
