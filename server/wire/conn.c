@@ -16,6 +16,7 @@
 
 #define STASH_MAX BGW_CONN_STASH_MAX
 #define OUT_MAX (20u << 20)
+#define HEAD_MAX 4096u /* what is longer is not copied for the sake of one call less */
 
 struct bgw_now conn_now(const struct bgw_conn *c)
 {
@@ -36,6 +37,7 @@ bool conn_need_busy(struct bgw_conn *c)
         return false;
     c->busy->conn = c;
     bgw_list_init(&c->busy->wait_link);
+    bgw_list_init(&c->busy->head_link);
     bgw_list_push_back(&h->busy, &c->busy->link);
     bgw_timer_init(&c->busy->timer, on_timer);
     bgw_ws_decoder_init(&c->busy->decoder);
@@ -61,7 +63,7 @@ static void drop_busy(struct bgw_conn *c)
 void conn_settle(struct bgw_conn *c)
 {
     const struct conn_busy *b = c->busy;
-    if (c->state != CONN_OPEN || !b || b->reader || b->stash || b->out || b->key_wait || b->records)
+    if (c->state != CONN_OPEN || !b || b->reader || b->head || b->stash || b->out || b->key_wait || b->records)
         return;
     if (decoder_idle(&b->decoder) && !bgw_list_linked(&b->wait_link) &&
         !bgw_list_linked(&b->timer.link))
@@ -117,14 +119,53 @@ static bool has_out(const struct bgw_conn *c)
     return c->busy && c->busy->out;
 }
 
-void conn_send(struct bgw_conn *c, struct bgw_slice bytes)
+static void send_now(struct bgw_conn *c, struct bgw_slice bytes)
 {
-    if (c->state == CONN_DONE || !bytes.len)
-        return;
     if (!has_out(c) && !bgw_socket_buffered(c->sock))
         (void)bgw_socket_send(c->sock, bytes);
     else if (!conn_need_busy(c) || !conn_keep(&c->busy->out, bytes, OUT_MAX))
         conn_abort(c);
+}
+
+static void drop_head(struct bgw_conn *c)
+{
+    if (!c->busy)
+        return;
+    bgw_list_remove(&c->busy->head_link);
+    conn_buf_drop(&c->busy->head);
+}
+
+void conn_release_head(struct bgw_conn *c)
+{
+    struct bgw_buf *head = c->busy ? c->busy->head : NULL;
+    if (!head)
+        return;
+    c->busy->head = NULL;
+    drop_head(c);
+    send_now(c, bgw_buf_slice(head));
+    conn_buf_drop(&head);
+}
+
+void conn_send_head(struct bgw_conn *c, struct bgw_slice bytes)
+{
+    bool first = c->state != CONN_DONE && conn_need_busy(c) && !c->busy->head;
+    if (!first || !conn_keep(&c->busy->head, bytes, HEAD_MAX)) {
+        if (first)
+            drop_head(c);
+        conn_send(c, bytes);
+        return;
+    }
+    bgw_list_push_back(&c->host->heads, &c->busy->head_link);
+}
+
+void conn_send(struct bgw_conn *c, struct bgw_slice bytes)
+{
+    if (c->state == CONN_DONE || !bytes.len)
+        return;
+    bool joined = c->busy && c->busy->head && conn_keep(&c->busy->head, bytes, HEAD_MAX);
+    conn_release_head(c);
+    if (!joined && c->state != CONN_DONE)
+        send_now(c, bytes);
 }
 
 static void flush_out(struct bgw_conn *c)
@@ -182,6 +223,7 @@ static void drop_all(struct bgw_conn *c)
     if (c->busy->reading)
         conn_read_drop(c);
     conn_ops_drop(c);
+    drop_head(c);
     conn_buf_drop(&c->busy->stash);
     conn_buf_drop(&c->busy->records);
 }
@@ -191,6 +233,9 @@ void conn_finish(struct bgw_conn *c)
     if (c->state == CONN_DONE)
         return;
     c->stop = true;
+    conn_release_head(c);
+    if (c->state == CONN_DONE)
+        return;
     drop_all(c);
     end_session(c);
     if (has_out(c)) { /* the last words wait for the socket: `writable` comes here again */

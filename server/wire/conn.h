@@ -51,6 +51,7 @@ struct bgw_conn_host {
     int64_t ops_said_ms;
     struct bgw_list busy;    /* every connection with something under way */
     struct bgw_list waiting; /* those that stopped reading for a reason of ours */
+    struct bgw_list heads;   /* those whose response's head waits for the first words behind it */
     struct bgw_buf out;      /* one response at a time */
     char token[16384];
     bool draining;
@@ -66,6 +67,8 @@ void bgw_conn_host_deinit(struct bgw_conn_host *h); /* asserts that no connectio
 void bgw_conn_host_posted(void *host, const void *posted);
 /* End of a turn, after the shard's flush: those that may read again do. */
 void bgw_conn_host_turn_end(struct bgw_conn_host *h);
+/* The last step of that: heads of responses whose sessions had nothing to say in this turn go out alone. */
+void bgw_conn_host_release_heads(struct bgw_conn_host *h);
 /* From now on new sessions are refused and every answer ends its connection; idle connections go
  * now. */
 void bgw_conn_host_drain(struct bgw_conn_host *h);

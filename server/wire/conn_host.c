@@ -17,6 +17,7 @@ void bgw_conn_host_init(struct bgw_conn_host *h, size_t conns_max)
     bgw_pool_init(&h->busy_pool, sizeof(struct conn_busy), conns_max);
     bgw_list_init(&h->busy);
     bgw_list_init(&h->waiting);
+    bgw_list_init(&h->heads);
     conn_ops_init(h);
     bgw_buf_init(&h->out, BGW_REPLY_MAX);
     (void)bgw_buf_reserve(&h->out, LAST_WORDS); /* they need no memory later, when there may be none */
@@ -41,13 +42,10 @@ static void forget_ids(struct bgw_conn_host *h)
     bgw_attachments_purge(h->attachments, now_ms);
 }
 
-void bgw_conn_host_turn_end(struct bgw_conn_host *h)
+/* Those that still have to wait go back, behind this turn's. */
+static void resume_waiting(struct bgw_conn_host *h)
 {
     struct bgw_list list;
-    forget_ids(h);
-    if (bgw_list_empty(&h->waiting))
-        return;
-    /* those that still have to wait go back, behind this turn's */
     bgw_list_init(&list);
     bgw_list_splice(&list, &h->waiting);
     while (!bgw_list_empty(&list)) {
@@ -56,6 +54,23 @@ void bgw_conn_host_turn_end(struct bgw_conn_host *h)
         bgw_list_push_back(&h->waiting, &b->wait_link);
         conn_resume(b->conn);
     }
+}
+
+void bgw_conn_host_release_heads(struct bgw_conn_host *h)
+{
+    while (!bgw_list_empty(&h->heads)) {
+        struct bgw_conn *c = BGW_CONTAINER(h->heads.next, struct conn_busy, head_link)->conn;
+        conn_release_head(c);
+        conn_settle(c);
+    }
+}
+
+void bgw_conn_host_turn_end(struct bgw_conn_host *h)
+{
+    forget_ids(h);
+    if (!bgw_list_empty(&h->waiting))
+        resume_waiting(h);
+    bgw_conn_host_release_heads(h);
 }
 
 void bgw_conn_host_posted(void *host, const void *posted)

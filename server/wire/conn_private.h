@@ -52,9 +52,11 @@ struct conn_busy { /* shard thread only; pooled */
     struct bgw_conn *conn;
     struct bgw_list link;           /* host->busy */
     struct bgw_list wait_link;      /* host->waiting */
+    struct bgw_list head_link;      /* host->heads */
     struct bgw_timer timer;         /* header, idle, close or key deadline: one at a time */
     struct bgw_http_reader *reader; /* while a request is read */
     struct bgw_ws_decoder decoder;
+    struct bgw_buf *head;  /* the head of a response that goes out with what is said next, at the turn's end at the latest; NULL: none */
     struct bgw_buf *stash; /* received, not looked at yet; NULL: none */
     struct bgw_buf *out;   /* to be sent once the socket is free; NULL: none */
     struct conn_key_wait *key_wait;
@@ -90,6 +92,10 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct bgw_conn) == 48, "its size i
 
 /* Sends now, or as soon as the socket is free, in order. */
 void conn_send(struct bgw_conn *c, struct bgw_slice bytes);
+/* The same, but together with what is sent next, or at the end of the turn: a session mostly begins with words of its own. */
+void conn_send_head(struct bgw_conn *c, struct bgw_slice bytes);
+/* What conn_send_head has kept goes out now. */
+void conn_release_head(struct bgw_conn *c);
 /* No more to say and nothing more to hear: the session goes, the socket lingers. */
 void conn_finish(struct bgw_conn *c);
 void conn_abort(struct bgw_conn *c);

@@ -193,7 +193,7 @@ static void open_stream(struct bgw_conn *c, const struct asked *a, const struct 
 {
     struct bgw_conn_host *h = c->host;
     const struct bgw_feed *feed = &h->native.feeds[0];
-    conn_send(c, bgw_buf_slice(&h->out));
+    conn_send_head(c, bgw_buf_slice(&h->out));
     if (c->state == CONN_DONE || !conn_open_session(c, CONN_STREAM, &bgw_dialect_sse, claims))
         return;
     if (a->resume_slice.len)

@@ -45,7 +45,7 @@ static void open_ws(struct bgw_conn *c, const struct bgw_handshake *shake, const
     }
     bgw_buf_clear(&h->out);
     bgw_http_reply_upgrade(&h->out, shake->accept, native ? BGW_NATIVE_PROTOCOL : NULL);
-    conn_send(c, bgw_buf_slice(&h->out)); /* before the session, whose first word may come at once */
+    conn_send_head(c, bgw_buf_slice(&h->out)); /* before the session, whose first word may come at once */
     if (native)
         conn_open_session(c, CONN_NATIVE, &bgw_dialect_native, claims);
     else

@@ -32,7 +32,7 @@ struct bgw_now bgw_loop_now(const struct bgw_loop *loop)
     return now;
 }
 
-static inline void pass(int64_t ms)
+static inline void advance(int64_t ms)
 {
     now.mono_ms += ms;
     now.wall_ms += ms;
@@ -510,12 +510,22 @@ static void close_conn(void)
     bgw_conn_host_deinit(&host);
 }
 
+static inline void pass(int64_t ms)
+{
+    advance(ms);
+    bgw_conn_host_release_heads(&host);
+}
+
+static bool mid_turn; /* what is given is not the last of its turn */
+
 static void give(const char *bytes, size_t len)
 {
     char *copy = malloc(len ? len : 1);
     memcpy(copy, bytes, len);
     bgw_conn_received(conn, bgw_slice_of(copy, len));
     free(copy);
+    if (!mid_turn)
+        bgw_conn_host_release_heads(&host);
 }
 
 static inline void give_str(const char *text)

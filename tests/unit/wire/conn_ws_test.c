@@ -26,6 +26,73 @@ static void upgrade(void)
     sock.sent_len = 0;
 }
 
+TEST(the_answer_to_an_upgrade_goes_out_together_with_the_sessions_first_words)
+{
+    mid_turn = true;
+    open_conn();
+    sock.sends = 0;
+    give_str(UPGRADE_BUT_END NATIVE "\r\n");
+    CHECK_EQ_I64(session.opened, 1);
+    CHECK_EQ_I64(sock.sends, 0);
+    CHECK(bgw_conn_send(NULL, conn, BGW_SLICE("first words")) == BGW_SENT_ALL);
+    CHECK_EQ_I64(sock.sends, 1);
+    CHECK(memcmp(sock.sent, "HTTP/1.1 101 ", 13) == 0);
+    CHECK(memcmp(sock.sent + sock.sent_len - 15, "\r\n\r\nfirst words", 15) == 0);
+    bgw_conn_host_turn_end(&host);
+    CHECK_EQ_I64(sock.sends, 1);
+    close_conn();
+
+    open_conn(); /* nothing to say in this turn */
+    sock.sends = 0;
+    give_str(UPGRADE_BUT_END NATIVE "\r\n");
+    bgw_conn_host_turn_end(&host);
+    CHECK_EQ_I64(sock.sends, 1);
+    CHECK_EQ_I64(sent_count("HTTP/1.1 101 "), 1);
+    CHECK_EQ_I64(host.busy_pool.in_use, 0);
+    close_conn();
+    mid_turn = false;
+}
+
+TEST(first_words_too_long_to_be_copied_follow_the_answer)
+{
+    static char words[5000];
+    memset(words, 'w', sizeof(words));
+    mid_turn = true;
+    open_conn();
+    sock.sends = 0;
+    give_str(UPGRADE_BUT_END NATIVE "\r\n");
+    (void)bgw_conn_send(NULL, conn, bgw_slice_of(words, sizeof(words)));
+    CHECK_EQ_I64(sock.sends, 2);
+    CHECK(memcmp(sock.sent, "HTTP/1.1 101 ", 13) == 0);
+    CHECK(memcmp(sock.sent + sock.sent_len - sizeof(words), words, sizeof(words)) == 0);
+    CHECK_EQ_I64(sent_count("\r\n\r\nw"), 1);
+    close_conn();
+    mid_turn = false;
+}
+
+TEST(an_upgrade_that_fails_or_is_lost_in_its_first_turn_leaves_nothing_behind)
+{
+    mid_turn = true;
+    open_conn();
+    give(UPGRADE_BUT_END NATIVE "\r\n\xff\x80\0\0\0\0", strlen(UPGRADE_BUT_END NATIVE "\r\n") + 6);
+    CHECK(sock.finished);
+    CHECK(memcmp(sock.sent, "HTTP/1.1 101 ", 13) == 0);
+    CHECK_EQ_I64(sent_count("\x88\x02\x03\xea"), 1); /* 1002 */
+    bgw_conn_host_turn_end(&host);
+    close_conn();
+
+    open_conn();
+    give_str(UPGRADE_BUT_END NATIVE "\r\n");
+    size_t sent = sock.sent_len;
+    bgw_conn_closed(conn);
+    bgw_conn_host_turn_end(&host);
+    CHECK_EQ_I64(sock.sent_len, (int64_t)sent);
+    CHECK(bgw_list_empty(&host.heads));
+    conn = bgw_conn_opened(&host, &sock, "test");
+    close_conn();
+    mid_turn = false;
+}
+
 TEST(frames_behind_the_upgrade_request_are_the_sessions)
 {
     open_conn();

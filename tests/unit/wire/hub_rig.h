@@ -60,6 +60,7 @@ static inline void tell(struct peer *p, const char *text)
     p->sock.sent_len = 0;
     bgw_conn_received(p->conn, bgw_slice_of(copy, len));
     free(copy);
+    bgw_conn_host_release_heads(&host);
 }
 
 static inline bool said(const struct peer *p, const char *text)
