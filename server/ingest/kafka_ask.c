@@ -23,6 +23,7 @@ struct bgw_kafka_ask { /* control thread */
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
     uintptr_t asked; /* number of the question that is being waited for */
+    enum bgw_kafka_cluster cluster;
     bool plain, ids_seen;
 };
 
@@ -118,10 +119,23 @@ rd_kafka_event_t *bgw_kafka_ask_wait(struct bgw_kafka_ask *a)
     return NULL;
 }
 
+/* The embedded broker of another process would never answer what it does not know. */
+static void learn_cluster(struct bgw_kafka_ask *a)
+{
+    int64_t until_ms = bgw_clock_now().mono_ms + (a->asked ? 0 : PLAIN_METADATA_MS);
+    while (a->cluster == BGW_CLUSTER_NOT_HEARD && !a->plain && !a->ids_seen && !atomic_load(a->config.stop)) {
+        a->cluster = bgw_kafka_cluster_of(a->rk, a->asked ? 0 : STEP_MS);
+        if (bgw_clock_now().mono_ms >= until_ms)
+            break;
+    }
+    a->plain |= a->cluster == BGW_CLUSTER_MOCK;
+}
+
 enum bgw_status bgw_kafka_ask_topic(struct bgw_kafka_ask *a, bool doubtful, struct bgw_kafka_topic *t)
 {
     enum bgw_status st = BGW_UNSUPPORTED;
     *t = (struct bgw_kafka_topic){{0}, 0};
+    learn_cluster(a);
     if (!a->plain) {
         bgw_kafka_topic_ask(a->rk, a->queue, a->config.topic, BGW_KAFKA_ANSWER_MS, bgw_kafka_ask_next(a));
         rd_kafka_event_t *event = bgw_kafka_ask_wait(a);

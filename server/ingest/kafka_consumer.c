@@ -6,8 +6,6 @@
  */
 #include "kafka_consumer.h"
 
-#include "kafka_handle.h"
-
 #include "bgw/assert.h"
 #include "bgw/log.h"
 
@@ -24,7 +22,7 @@ struct bgw_kafka_consumer { /* see the header */
     int fd;
 };
 
-enum bgw_status bgw_kafka_consumer_create(struct bgw_kafka_consumer **out,
+enum bgw_status bgw_kafka_consumer_create(struct bgw_kafka_consumer **out, enum bgw_kafka_role role,
                                           const struct bgw_config *config, const char *bootstrap,
                                           struct bgw_buf *error)
 {
@@ -37,8 +35,7 @@ enum bgw_status bgw_kafka_consumer_create(struct bgw_kafka_consumer **out,
         bgw_buf_append_str(error, "no descriptor is left for the Kafka queue");
         return BGW_IO;
     }
-    enum bgw_status st = bgw_kafka_handle_create(&c->rk, BGW_KAFKA_CONSUMER, config, bootstrap,
-                                                 error);
+    enum bgw_status st = bgw_kafka_handle_create(&c->rk, role, config, bootstrap, error);
     if (st != BGW_OK) {
         close(c->fd);
         free(c);

@@ -7,16 +7,14 @@
 #ifndef BGW_INGEST_KAFKA_CONSUMER_H
 #define BGW_INGEST_KAFKA_CONSUMER_H
 
-#include "bgw/buf.h"
-#include "bgw/config.h"
-#include "bgw/status.h"
-
-#include <librdkafka/rdkafka.h>
+#include "kafka_handle.h"
 
 /* control thread makes it, changes it and ends it; hub thread reads it in between */
 struct bgw_kafka_consumer;
 
+/* `role`: BGW_KAFKA_CONSUMER or BGW_KAFKA_MOCK_CONSUMER. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_consumer_create(struct bgw_kafka_consumer **out,
+                                                         enum bgw_kafka_role role,
                                                          const struct bgw_config *config,
                                                          const char *bootstrap,
                                                          struct bgw_buf *error);

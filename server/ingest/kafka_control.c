@@ -126,7 +126,8 @@ static enum bgw_status open_client(struct bgw_kafka_control *c, struct bgw_buf *
     if (st == BGW_OK)
         st = adopt_client(c, rk);
     if (st == BGW_OK)
-        st = bgw_kafka_consumer_create(&c->spare, c->config, c->bootstrap, error);
+        st = bgw_kafka_consumer_create(&c->spare, c->embedded ? BGW_KAFKA_MOCK_CONSUMER : BGW_KAFKA_CONSUMER, c->config,
+                                       c->bootstrap, error);
     return st;
 }
 

@@ -91,6 +91,7 @@ struct bgw_kafka_control { /* control thread only, unless said otherwise */
     /* finding and placing */
     enum phase phase;
     enum change change;
+    enum bgw_kafka_cluster cluster;
     struct bgw_timer look_timer;
     struct bgw_kafka_topic serving, next; /* in force; being placed */
     uint64_t round, next_round, rounds, attempt; /* in force; being placed; counters */

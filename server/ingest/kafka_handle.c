@@ -22,7 +22,8 @@
 #include <strings.h>
 #include <time.h>
 
-#define FETCHES (BGW_KAFKA_CONSUMER | BGW_KAFKA_MEMBER)
+#define CONSUMES (BGW_KAFKA_CONSUMER | BGW_KAFKA_MOCK_CONSUMER)
+#define FETCHES (CONSUMES | BGW_KAFKA_MEMBER)
 #define READS (FETCHES | BGW_KAFKA_CONTROL)
 #define WRITES (BGW_KAFKA_PRODUCER | BGW_KAFKA_WRITER)
 #define TALKS (READS | WRITES)
@@ -47,7 +48,7 @@ static const struct setting fixed_settings[] = {
 static const struct setting default_settings[] = {
     {"client.id", "bgw", TALKS},
     /* manual assignment joins no group, but the client wants the name of one */
-    {"group.id", "bgw", BGW_KAFKA_CONSUMER},
+    {"group.id", "bgw", CONSUMES},
     /* Under a cooperative one nobody tells that the members are being counted, and a commit at that moment comes back as one
      * of an old generation: librdkafka 2.8 then gives up all it has. An eager one takes everything first, in good order. */
     {"partition.assignment.strategy", "range", BGW_KAFKA_MEMBER},
@@ -55,11 +56,16 @@ static const struct setting default_settings[] = {
     {"session.timeout.ms", "10000", BGW_KAFKA_MEMBER},
     {"heartbeat.interval.ms", "1000", BGW_KAFKA_MEMBER},
     {"check.crcs", "true", FETCHES},
-    {"fetch.wait.max.ms", "20", FETCHES},
+    /* A broker answers as soon as there is something: this is how often it is asked when there is not. A partition that
+     * was added, and the end behind a transaction's marker, wait for that. */
+    {"fetch.wait.max.ms", "100", BGW_KAFKA_CONSUMER},
+    {"fetch.wait.max.ms", "20", BGW_KAFKA_MEMBER},
+    /* the mock keeps an empty answer so long, whatever comes meanwhile */
+    {"fetch.wait.max.ms", "5", BGW_KAFKA_MOCK_CONSUMER},
     {"fetch.error.backoff.ms", "50", FETCHES},
     {"fetch.queue.backoff.ms", "20", FETCHES},
     {"queued.max.messages.kbytes", "32768", FETCHES},
-    {"topic.metadata.refresh.interval.ms", "30000", BGW_KAFKA_CONSUMER | BGW_KAFKA_CONTROL},
+    {"topic.metadata.refresh.interval.ms", "30000", CONSUMES | BGW_KAFKA_CONTROL},
     /* this is how it hears of partitions that were added */
     {"topic.metadata.refresh.interval.ms", "5000", BGW_KAFKA_MEMBER},
     /* a broker that is back after a restart is seen within about a second, not ten */

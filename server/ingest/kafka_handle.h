@@ -21,6 +21,7 @@ enum bgw_kafka_role {
     BGW_KAFKA_BROKER = 8,   /* the mock cluster's host */
     BGW_KAFKA_WRITER = 16,  /* a producer whose caller waits for each record */
     BGW_KAFKA_MEMBER = 32,  /* reads the partitions that its group gives it */
+    BGW_KAFKA_MOCK_CONSUMER = 64, /* a consumer of an embedded broker, of this process or another */
 };
 
 /* `config` may be NULL: no operator's properties. `error` names the property at fault. */

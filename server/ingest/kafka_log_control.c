@@ -199,7 +199,7 @@ static struct bgw_kafka_consumer *make_consumer(struct bgw_log_control *c, const
     struct bgw_kafka_consumer *consumer = NULL;
     bgw_buf_init(&error, 1024);
     enum bgw_status st =
-        bgw_kafka_consumer_create(&consumer, c->config.config, c->config.bootstrap, &error);
+        bgw_kafka_consumer_create(&consumer, BGW_KAFKA_CONSUMER, c->config.config, c->config.bootstrap, &error);
     if (st == BGW_OK && bgw_kafka_consumer_assign(consumer, c->config.topic, lows, count) != BGW_OK)
         bgw_kafka_consumer_destroy(&consumer);
     if (!consumer) {

@@ -61,7 +61,7 @@ static void policy_ask(struct bgw_kafka_control *c)
 static void found_first(struct bgw_kafka_control *c, const struct bgw_kafka_topic *t)
 {
     set_next(c, t, CHANGE_FIRST);
-    bool undecided = !c->config->rewind[0] && !c->only_source && !c->embedded;
+    bool undecided = !c->config->rewind[0] && !c->only_source && c->cluster != BGW_CLUSTER_MOCK;
     if (undecided)
         policy_ask(c);
     else
@@ -130,6 +130,28 @@ static void look_plainly(struct bgw_kafka_control *c)
     on_topic(c, st, &t);
 }
 
+static void do_without_ids(struct bgw_kafka_control *c)
+{
+    c->plain_metadata = true;
+    BGW_LOG(BGW_LOG_WARN, "kafka_without_topic_ids", {"topic", LS(c->name)},
+            {"why", LS("a recreated topic cannot be told from the old one; BGW_EPOCH sets the "
+                       "epoch by hand")});
+}
+
+/* The embedded broker of another process: it would never answer what it does not know. */
+static void learn_cluster(struct bgw_kafka_control *c)
+{
+    bool first = c->looked_mono_ms == 0;
+    if (c->cluster != BGW_CLUSTER_NOT_HEARD || c->ids_seen)
+        return;
+    c->cluster = bgw_kafka_cluster_of(c->rk, first ? LOOK_TIMEOUT_MS / 2 : 0);
+    if (c->cluster != BGW_CLUSTER_MOCK)
+        return;
+    c->from_time = false;
+    if (!c->plain_metadata)
+        do_without_ids(c);
+}
+
 void bgw_control_look(struct bgw_kafka_control *c)
 {
     if (c->looking) {
@@ -137,6 +159,7 @@ void bgw_control_look(struct bgw_kafka_control *c)
         return;
     }
     bgw_wheel_cancel(bgw_loop_wheel(c->loop), &c->look_timer);
+    learn_cluster(c);
     c->looked_mono_ms = bgw_clock_now().mono_ms;
     if (c->plain_metadata) {
         look_plainly(c);
@@ -164,10 +187,7 @@ static void describe_failed(struct bgw_kafka_control *c, enum bgw_status st)
             bgw_control_look(c);
             return;
         }
-        c->plain_metadata = true;
-        BGW_LOG(BGW_LOG_WARN, "kafka_without_topic_ids", {"topic", LS(c->name)},
-                {"why", LS("a recreated topic cannot be told from the old one; BGW_EPOCH sets the "
-                           "epoch by hand")});
+        do_without_ids(c);
     }
     on_topic(c, plain, &t);
 }
@@ -279,12 +299,16 @@ static int64_t *starts_of(const struct bgw_kafka_control *c)
 
 static struct bgw_kafka_consumer *take_consumer(struct bgw_kafka_control *c, const int64_t *starts)
 {
-    struct bgw_kafka_consumer *consumer = c->spare;
+    struct bgw_kafka_consumer *consumer = NULL;
     struct bgw_buf error;
-    c->spare = NULL;
+    bool mock = c->cluster == BGW_CLUSTER_MOCK;
+    if (mock == c->embedded) { /* else it was made for other brokers than were found: it rests until the end */
+        consumer = c->spare;
+        c->spare = NULL;
+    }
     bgw_buf_init(&error, 1024);
-    if (!consumer &&
-        bgw_kafka_consumer_create(&consumer, c->config, c->bootstrap, &error) != BGW_OK)
+    if (!consumer && bgw_kafka_consumer_create(&consumer, mock ? BGW_KAFKA_MOCK_CONSUMER : BGW_KAFKA_CONSUMER, c->config,
+                                               c->bootstrap, &error) != BGW_OK)
         BGW_LOG(BGW_LOG_ERROR, "kafka_client_failed", {"why", LSL(bgw_buf_slice(&error))});
     bgw_buf_deinit(&error);
     if (consumer &&
@@ -404,6 +428,7 @@ void bgw_control_place_init(struct bgw_kafka_control *c)
     c->retry_ms = RETRY_MIN_MS;
     c->phase = FINDING;
     c->plain_metadata = c->embedded;
+    c->cluster = c->embedded ? BGW_CLUSTER_MOCK : BGW_CLUSTER_NOT_HEARD;
     c->rewind_ms = DEFAULT_REWIND_MS;
     if (rewind[0] && strcmp(rewind, "beginning") != 0)
         c->from_time = bgw_config_duration_ms(rewind, &c->rewind_ms) == BGW_OK;

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOCK_PREFIX "mockCluster" /* how librdkafka begins the id of each */
+
 static enum bgw_status status_of(rd_kafka_resp_err_t err)
 {
     switch (err) {
@@ -96,6 +98,16 @@ enum bgw_status bgw_kafka_topic_from_metadata(struct bgw_kafka_topic *out, rd_ka
     if (cluster)
         rd_kafka_mem_free(rk, cluster);
     return BGW_OK;
+}
+
+enum bgw_kafka_cluster bgw_kafka_cluster_of(rd_kafka_t *rk, int timeout_ms)
+{
+    char *id = rd_kafka_clusterid(rk, timeout_ms);
+    if (!id)
+        return BGW_CLUSTER_NOT_HEARD;
+    bool mock = strncmp(id, MOCK_PREFIX, strlen(MOCK_PREFIX)) == 0;
+    rd_kafka_mem_free(rk, id);
+    return mock ? BGW_CLUSTER_MOCK : BGW_CLUSTER_PLAIN;
 }
 
 static rd_kafka_AdminOptions_t *options(rd_kafka_t *rk, rd_kafka_admin_op_t op, int timeout_ms,

@@ -21,6 +21,16 @@ struct bgw_kafka_topic {
     int32_t partitions;
 };
 
+/* What a client says of the cluster it has reached. */
+enum bgw_kafka_cluster {
+    BGW_CLUSTER_NOT_HEARD, /* nobody has answered yet */
+    BGW_CLUSTER_PLAIN,
+    BGW_CLUSTER_MOCK, /* librdkafka's, the embedded broker of this process or of another */
+};
+/* A mock has no topic ids, no offsets for times, no settings, and names a controller that is not there, for whom a
+ * question about a topic waits in vain. Waits until a broker has said, at most `timeout_ms`. */
+enum bgw_kafka_cluster bgw_kafka_cluster_of(rd_kafka_t *rk, int timeout_ms);
+
 /* NOT_FOUND: there is no such topic. DENIED. OUT_OF_RANGE: too many partitions. UNSUPPORTED: these
  * brokers have no topic ids. UNAVAILABLE: no answer. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_topic_from_event(struct bgw_kafka_topic *out,
