@@ -67,7 +67,7 @@ class Peer(Server):
         except BaseException:
             self.end()
             raise
-        self.info = {"listen": f"127.0.0.1:{self.ports[0]}", "trigger": "0"}
+        self.info = {"listen": f"127.0.0.1:{self.ports[0]}"}
 
     def wait_port(self, port, deadline):
         while True:

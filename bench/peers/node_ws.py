@@ -7,7 +7,7 @@ from . import Peer, Server
 
 
 class NodeWs(Peer):
-    name, dialect = "ws", "raw"
+    name = dialect = "ws"
     settings = {
         "perMessageDeflate: false": "the default, and advised: compression costs CPU and memory",
         "client.send(buffer, { binary: false }) in a loop": "the broadcast of its README; one Buffer for all, so that nothing is encoded "

@@ -40,7 +40,7 @@ static const char USAGE[] =
     "  --clients N --accounts N --per-client N --connect-per-s N [--watch-zipf S] [--pick-zipf S] [--workers N]\n"
     "  --messages N | --seconds S  [--burst N: lockstep | --rate N: open loop] [--spread] [--idle-ms N] [--timeout-s N]\n"
     "  [--slow-percent P [--slow-bytes-per-s K]] [--storm-percent M --storm-at-s T] [--churn-per-s N]\n"
-    "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse|raw|nats|mqtt|socketio|nchan]\n"
+    "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse|raw|nats|mqtt|socketio|nchan|ws]\n"
     "or: bgw-swarm reads|cold|origin …, each with options of its own\n";
 
 bool options_add_url(struct options *o, const char *url)

@@ -43,6 +43,6 @@ void swarm_live(struct swarm *s, struct client *c); /* everything asked for is c
 void swarm_wrong(struct swarm *s, struct client *c, const char *what); /* the server broke its own protocol */
 
 extern const struct speech speech_native, speech_signalr, speech_app, speech_sse, speech_raw;
-extern const struct speech speech_nats, speech_mqtt, speech_socketio, speech_nchan; /* peer_*.c; Node's ws speaks raw */
+extern const struct speech speech_nats, speech_mqtt, speech_socketio, speech_nchan, speech_ws; /* peer_*.c */
 
 #endif

@@ -38,7 +38,7 @@ const trigger = createTcpServer((socket) => {
     socket.on('error', () => socket.destroy());
     createInterface({ input: socket }).on('line', (line) => {
         const [version, account] = line.split(' ').map(Number);
-        io.to(key(values.prefix, account || 0)).emit('upd', update(values.prefix, account || 0, version));
+        io.to(key(values.prefix, account)).emit('upd', update(values.prefix, account, version));
     });
 });
 

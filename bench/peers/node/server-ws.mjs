@@ -2,8 +2,8 @@
 //
 // A server on the library `ws`, as its README broadcasts: one loop over those who asked for the account,
 // `client.send` of one ready Buffer, which ws neither copies nor encodes again. A line "VERSION ACCOUNT" on the
-// trigger port is one message. A client asks by `/ws?a=FIRST&n=COUNT`, modulo --accounts; without that it gets
-// every account. Started by bench/peers/node_ws.py; its first line says where it listens.
+// trigger port is one message. A client asks by `/ws?a=FIRST&n=COUNT` for as many of the --accounts, from FIRST on and
+// around. Started by bench/peers/node_ws.py; its first line says where it listens.
 import { createServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -13,7 +13,6 @@ import { message, say } from './message.mjs';
 
 const { values } = parseArgs({ options: { prefix: { type: 'string', default: 'bench:' }, accounts: { type: 'string', default: '1' } } });
 const accounts = Number(values.accounts);
-const everything = new Set();
 const groups = Array.from({ length: accounts }, () => new Set());
 
 const http = createServer((_, response) => response.writeHead(426).end());
@@ -21,8 +20,7 @@ const sockets = new WebSocketServer({ server: http, perMessageDeflate: false, cl
 
 function groupsOf(url) {
     const asked = new URL(url, 'ws://localhost').searchParams;
-    if (!asked.has('a')) return [everything];
-    const count = Math.min(Number(asked.get('n') ?? 1), accounts);
+    const count = Math.min(Number(asked.get('n')), accounts);
     return Array.from({ length: count }, (_, i) => groups[(Number(asked.get('a')) + i) % accounts]);
 }
 
@@ -38,9 +36,8 @@ const trigger = createTcpServer((socket) => {
     socket.on('error', () => socket.destroy());
     createInterface({ input: socket }).on('line', (line) => {
         const [version, account] = line.split(' ').map(Number);
-        const data = Buffer.from(message(values.prefix, account || 0, version));
-        for (const group of [everything, groups[account || 0]])
-            if (group) for (const client of group) client.send(data, { binary: false });
+        const data = Buffer.from(message(values.prefix, account, version));
+        for (const client of groups[account]) client.send(data, { binary: false });
     });
 });
 
