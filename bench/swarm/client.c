@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -135,7 +136,10 @@ static void send_upgrade(struct swarm *s, struct client *c)
 static void refused(struct swarm *s, struct client *c, struct bgw_slice head)
 {
     const char *after = memmem(head.data, head.len, "Retry-After: ", 13);
+    const char *line = memchr(head.data, '\r', head.len);
     COUNT(s, refused, 1);
+    if (!s->r->refusal[0] && line)
+        snprintf(s->r->refusal, sizeof(s->r->refusal), "%.*s", (int)(line - head.data), head.data);
     if (after)
         c->told_ms = atoi(after + 13) * 1000 - draw(s, 1000);
 }

@@ -103,9 +103,13 @@ static void report_apart(const struct run *r, const struct sums *s)
 void run_report(const struct run *r)
 {
     struct sums s = results_sum(r->fleet.results, r->fleet.count);
-    for (int i = 0; i < r->fleet.count; i++)
-        if (r->fleet.results[i].error[0])
-            fprintf(stderr, "swarm: worker %d, %s\n", i, r->fleet.results[i].error);
+    for (int i = 0; i < r->fleet.count; i++) {
+        const struct results *one = &r->fleet.results[i];
+        if (one->error[0])
+            fprintf(stderr, "swarm: worker %d, %s\n", i, one->error);
+        if (one->refusal[0])
+            fprintf(stderr, "swarm: worker %d was refused: %s\n", i, one->refusal);
+    }
     report_checks(r, &s);
     report_waits(r, &s);
     report_usage(r, &s);

@@ -32,7 +32,8 @@ struct results {
     RESULTS_COUNTERS(RESULTS_ATOMIC)
     struct hist latency, commit, slow_latency, slow_commit;
     uint32_t waits[RESULTS_WAITS];
-    char error[120]; /* of a first wrong thing, in words */
+    char error[120];  /* of a first wrong thing, in words */
+    char refusal[80]; /* the first answer to an upgrade that was none */
 };
 
 struct sums {
