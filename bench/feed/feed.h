@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Kafka and nchan confirm each message; of the others the board never knows more than when it was due. */
 enum feed_sink { FEED_KAFKA, FEED_TRIGGER, FEED_NATS, FEED_MQTT, FEED_NCHAN };
 
 struct feed_config {

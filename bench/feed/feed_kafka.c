@@ -73,7 +73,7 @@ static bool set_all(rd_kafka_conf_t *conf, const struct feed_config *c)
                                  {"linger.ms", linger},
                                  {"acks", c->idempotent ? "all" : "1"},
                                  {"enable.idempotence", c->idempotent ? "true" : "false"},
-                                 {"message.timeout.ms", "30000"},
+                                 {"message.timeout.ms", "50000"},
                                  {"queue.buffering.max.messages", "500000"}};
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
         if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)) != RD_KAFKA_CONF_OK) {

@@ -3,7 +3,8 @@
  * bgw-feed: publishes a set number of balances, or for a set time, at a set rate, and says how that
  * went as one JSON object. The rate is a schedule: record m is due at start + m / rate, whatever
  * happened before; what left later than that is late, and is told. Ends by itself: with the last
- * record's confirmation, after too many failures, or on SIGINT and SIGTERM.
+ * record's confirmation, a minute after the schedule's end, after too many failures, or on SIGINT
+ * and SIGTERM. Exit 0: all was sent and nothing refused.
  */
 #define _GNU_SOURCE
 #include "feed.h"
@@ -23,6 +24,7 @@
 #define FAILED_MAX 1000u /* a server that refuses so many is not asked any further */
 #define FLUSH_MS 60000
 #define SECONDS_MAX 86400
+#define GRACE_S 60 /* to send what fell due while the server took nothing */
 #define ACCOUNTS_MAX 10000000
 
 struct run { /* the only thread */
@@ -31,6 +33,7 @@ struct run { /* the only thread */
     int accounts;
     uint64_t records; /* UINT64_MAX: time ends it */
     double seconds, rate, zipf;
+    double limit_s; /* no longer than so, whatever is left to send */
     struct board *board;
     struct pick *pick;
     struct hist acks; /* from `due` to the confirmation */
@@ -117,6 +120,17 @@ static bool take_option(struct run *r, int option, const char *text)
     }
 }
 
+/* With a rate, so many seconds are so many records: what is due is sent, late if need be, never left out. */
+static void settle_end(struct run *r)
+{
+    r->limit_s = r->seconds > 0 ? r->seconds : SECONDS_MAX;
+    if (r->rate <= 0)
+        return;
+    if (r->seconds > 0)
+        r->records = (uint64_t)(r->rate * r->seconds + 0.5);
+    r->limit_s = (double)r->records / r->rate + GRACE_S;
+}
+
 static bool parse(struct run *r, int argc, char **argv)
 {
     static const struct option options[] = {{"publish", 1, 0, 'p'},   {"topic", 1, 0, 't'},     {"prefix", 1, 0, 'x'},
@@ -127,7 +141,10 @@ static bool parse(struct run *r, int argc, char **argv)
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
         if (!take_option(r, o, optarg))
             return false;
-    return optind == argc && r->config.address && r->accounts && (r->records != UINT64_MAX) != (r->seconds > 0);
+    if (optind != argc || !r->config.address || !r->accounts || (r->records != UINT64_MAX) == (r->seconds > 0))
+        return false;
+    settle_end(r);
+    return true;
 }
 
 static void on_acked(void *context, int account, uint64_t version)
@@ -151,7 +168,7 @@ static void publish(struct run *r, struct feed *f, int64_t due_ns)
 static bool goes_on(const struct run *r, const struct feed *f, int64_t start_ns)
 {
     return !told_to_end && r->published < r->records && feed_failed(f) < FAILED_MAX &&
-           (r->seconds <= 0 || (double)(now_ns() - start_ns) < r->seconds * 1e9);
+           (double)(now_ns() - start_ns) < r->limit_s * 1e9;
 }
 
 static void nap(int64_t until_ns)
@@ -182,10 +199,16 @@ static void run(struct run *r, struct feed *f, int64_t start_ns)
     }
 }
 
+static uint64_t unsent(const struct run *r)
+{
+    return r->records == UINT64_MAX ? 0 : r->records - r->published;
+}
+
 static void report(const struct run *r, const struct feed *f, double seconds)
 {
-    printf("{\"published\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"rate\":%.1f,\"late_ms_max\":%.3f,", r->published,
-           feed_failed(f), seconds, (double)r->published / seconds, (double)r->late_ns_max / 1e6);
+    printf("{\"published\":%" PRIu64 ",\"unsent\":%" PRIu64 ",\"failed\":%" PRIu64
+           ",\"seconds\":%.3f,\"rate\":%.1f,\"late_ms_max\":%.3f,",
+           r->published, unsent(r), feed_failed(f), seconds, (double)r->published / seconds, (double)r->late_ns_max / 1e6);
     hist_print("ack_us", &r->acks);
     printf("}\n");
 }
@@ -213,7 +236,7 @@ int main(int argc, char **argv)
     int64_t start_ns = now_ns();
     run(&r, f, start_ns);
     double seconds = (double)(now_ns() - start_ns) / 1e9;
-    bool all = feed_flush(f, FLUSH_MS) && feed_failed(f) == 0;
+    bool all = feed_flush(f, FLUSH_MS) && feed_failed(f) == 0 && unsent(&r) == 0;
     report(&r, f, seconds);
     feed_close(f);
     pick_close(r.pick);

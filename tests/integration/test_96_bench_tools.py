@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from harness.fixtures import gateway  # noqa: F401
 from harness.passers import Mqtt, Nats, Nchan, SocketIo, update
+from harness.wait import until
 
 
 def tool(name):
@@ -91,7 +92,7 @@ def test_what_makes_no_sense_is_answered_with_the_usage(args):
 def test_zipf_prefers_the_first_accounts_and_is_the_same_each_time():
     runs = []
     for _ in range(2):
-        with SocketIo() as server:
+        with Nats() as server:
             feed("--publish", server.publish, "--accounts", 100, "--records", 4000, "--zipf", 1)
         runs.append(server.published)
     assert runs[0] == runs[1] and len(runs[0]) == 4000
@@ -106,11 +107,20 @@ def test_zipf_prefers_the_first_accounts_and_is_the_same_each_time():
 def test_other_servers_are_given_the_same_message(kind):
     with kind() as server:
         said = feed("--publish", server.publish, "--accounts", 3, "--records", 3000)
-    assert said["published"] == 3000 and said["failed"] == 0
+        until(lambda: len(server.published) == 3000, what="what a trigger, which nobody answers, has sent")
+    assert said["published"] == 3000 and said["unsent"] == said["failed"] == 0
     expected = [(f"bench:{n % 3:06d}", json.dumps(update("bench:", n % 3, n // 3 + 1), separators=(",", ":")).encode())
                 for n in range(3000)]
     assert server.published == expected
     assert said["ack_us"]["n"] == (3000 if kind is Nchan else 0)  # the others confirm nothing
+
+
+def test_so_many_seconds_at_a_rate_are_so_many_records():
+    with Nats() as server:
+        said = feed("--publish", server.publish, "--accounts", 2, "--seconds", 0.4, "--rate", 500)
+        free = feed("--publish", server.publish, "--accounts", 2, "--seconds", 0.1)
+    assert said["published"] == 200 and said["seconds"] >= 0.398
+    assert len(server.published) == 200 + free["published"] and free["published"] > 200
 
 
 def test_a_name_is_made_safe_for_subjects():
