@@ -28,7 +28,7 @@ class Swarm:
             argv += ["--server-pid", str(pid)]
         if raw:
             trigger = getattr(server, "trigger", None)
-            argv += ["--raw", "--trigger", trigger.port if trigger else server.info["trigger"]]
+            argv += ["--raw", "--trigger", trigger.port if trigger else server.info.get("trigger", "0")]
         else:
             argv += ["--kafka", server.info["kafka"], "--token", token()]
         self.phases, self.rest, self.on_phase = {}, [], on_phase

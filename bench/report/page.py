@@ -15,8 +15,9 @@ def svg(name, asks, charts, origin):
         y += 18
         parts.append(text(MARGIN, y, words, 12.5, MUTED))
     y += 26
+    gutter = max((chart.gutter() for chart in charts), default=0)
     for chart in charts:
-        drawn, height = chart.draw(inner)
+        drawn, height = chart.draw(inner, gutter)
         parts.append(element("g", drawn, transform=f"translate({MARGIN} {y:g})"))
         y += height + 16
     for words in wrap(origin, inner, 10.5):

@@ -46,13 +46,22 @@ def heading(title, unit):
     return text(0, 14, title + (f" ({unit})" if unit else ""), 13, INK, font_weight="600")
 
 
+def colour_of_mark(words):
+    """What was promised stands out from what is only compared with."""
+    return TARGET if words.startswith("target") else MUTED
+
+
 class Bars:
     def __init__(self, title, unit, bars, marks=(), log=False):
         self.title, self.unit, self.bars, self.marks, self.log = title, unit, list(bars), list(marks), log
 
-    def draw(self, width):
+    def gutter(self):
+        """What the labels need; the plots of a page share the most of it."""
+        widest = max((width_of(words) for b in self.bars for words in wrap(b.label, LABEL_MAX)), default=0)
+        return widest + 12
+
+    def draw(self, width, gutter):
         scale = scale_for([v for b in self.bars for v in b.values] + [m[0] for m in self.marks], self.log)
-        gutter = min(LABEL_MAX, max((width_of(b.label) for b in self.bars), default=0)) + 12
         right = max((width_of(b.said(self.unit)) for b in self.bars), default=0) + 14
         span = width - gutter - right
 
@@ -66,9 +75,9 @@ class Bars:
             parts += [line(x(tick), top, x(tick), bottom, GRID), text(x(tick), bottom + 16, tick_label(tick), 11, MUTED, "middle")]
         for i, bar in enumerate(self.bars):
             parts += self.row(bar, x, top + i * ROW + ROW / 2, scale, gutter, width)
-        for value, words, left, anchor, level in marks:
-            parts += [line(x(value), top - 4 - level * 15, x(value), bottom, TARGET, 1.4, stroke_dasharray="4 3"),
-                      text(left, top - 8 - level * 15, words, 11, TARGET, anchor)]
+        for value, words, left, level in marks:
+            parts += [line(x(value), top - 4 - level * 15, x(value), bottom, colour_of_mark(words), 1.4, stroke_dasharray="4 3"),
+                      text(left, top - 8 - level * 15, words, 11, colour_of_mark(words), "middle")]
         return "".join(parts), bottom + 26
 
     def row(self, bar, x, middle, scale, gutter, width):
@@ -85,7 +94,7 @@ class Bars:
         return parts
 
     def place_marks(self, x, width):
-        """Words above their lines, on a level of their own where they would touch: (value, words, x, anchor, level)."""
+        """Words above their lines, on a level of their own where they would touch: (value, words, their middle, level)."""
         placed, taken = [], []
         for value, words in sorted(self.marks):
             room = width_of(words, 11)
@@ -94,8 +103,8 @@ class Bars:
             while any(lv == level and left < end + 8 and begin - 8 < left + room for begin, end, lv in taken):
                 level += 1
             taken.append((left, left + room, level))
-            placed.append((value, words, left + room / 2, "middle", level))
-        return placed, max((p[4] for p in placed), default=-1) + 1
+            placed.append((value, words, left + room / 2, level))
+        return placed, max((p[3] for p in placed), default=-1) + 1
 
 
 class Lines:
@@ -103,7 +112,10 @@ class Lines:
         self.title, self.x_label, self.unit, self.lines, self.marks = title, x_label, unit, list(lines), list(marks)
         self.x_log, self.y_log = x_log, y_log
 
-    def draw(self, width):
+    def gutter(self):
+        return 0
+
+    def draw(self, width, _gutter):
         points = [p for one in self.lines for p in one.points]
         xs = scale_for([p[0] for p in points], self.x_log)
         ys = scale_for([p[1] for p in points] + [m[0] for m in self.marks], self.y_log)
@@ -128,10 +140,11 @@ class Lines:
         parts += [line(left, bottom, width - right, bottom, MUTED), text((left + width - right) / 2, bottom + 35, self.x_label, 12, MUTED, "middle")]
         for i, one in enumerate(self.lines):
             parts += self.line(one, i, x, y)
-        ends = [(y(one.points[-1][1]), one.label, COLOURS[i % len(COLOURS)], x(one.points[-1][0])) for i, one in enumerate(self.lines) if one.points]
+        ends = [(y(one.points[-1][1]), one.label, COLOURS[i % len(COLOURS)]) for i, one in enumerate(self.lines) if one.points]
         for value, words in self.marks:
-            parts.append(line(left, y(value), width - right, y(value), TARGET, 1.4, stroke_dasharray="4 3"))
-            ends.append((y(value), words, TARGET, width - right))
+            colour = colour_of_mark(words)
+            parts.append(line(left, y(value), width - right, y(value), colour, 1.4, stroke_dasharray="4 3"))
+            ends.append((y(value), words, colour))
         parts += self.end_labels(ends, width - right + 10, top)
         return "".join(parts), bottom + 46
 
@@ -146,8 +159,8 @@ class Lines:
     def end_labels(ends, at, top):
         """To the right of the ends, pushed apart where they would touch."""
         parts, below = [], top - 20.0
-        for place, words, colour, _ in sorted(ends):
-            place = max(place, below + 14)
-            below = place
-            parts.append(text(at, place + 4, words, 12 if colour != TARGET else 11, colour, font_weight="600" if colour != TARGET else None))
+        for place, words, colour in sorted(ends):
+            below = max(place, below + 14)
+            name = colour in COLOURS
+            parts.append(text(at, below + 4, words, 12 if name else 11, colour, font_weight="600" if name else None))
         return parts
