@@ -39,6 +39,20 @@ struct bgw_json {
  * BGW_TOO_LARGE (too many members). */
 BGW_MUST_CHECK enum bgw_status bgw_json_parse(struct bgw_slice text, struct bgw_json *root);
 
+#define BGW_JSON_WANTED_MAX 32 /* names of a table */
+
+/* which members of the outermost object are looked for, and what was found; `at[i]` says something where bit i of `seen` is set */
+struct bgw_json_members {
+    const struct bgw_slice *names; /* literals: a NUL follows */
+    size_t count;
+    struct bgw_json *at;
+    unsigned seen;
+};
+/* The same check, and the members are found on the way: a second walk costs as much as the check. Of use only with BGW_OK; a text that
+ * is no object has none. */
+BGW_MUST_CHECK enum bgw_status bgw_json_parse_members(struct bgw_slice text, struct bgw_json *root,
+                                                      struct bgw_json_members *wanted);
+
 /* Walks an object or array: *cursor starts at NULL. False at the end. Names are raw strings, to be
  * compared with bgw_json_is; in an array `name` may be NULL and is left alone. One walk is linear,
  * a look-up a member is not. */

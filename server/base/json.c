@@ -8,20 +8,30 @@
  */
 #include "bgw/json.h"
 
+#include "bgw/assert.h"
 #include "json_text.h"
+
+#include <endian.h>
+
+#define FEW_NAMES 16 /* of an object: each is compared with those before it */
+
+/* a byte in each of a word's eight */
+#define EACH(byte) (0x0101010101010101ULL * (byte))
 
 /* one call's */
 struct scan {
     const char *at, *end;
-    size_t name_count; /* of all objects that are open */
+    struct bgw_json_members *wanted; /* of the outermost object; NULL: none */
+    size_t name_count;               /* of all objects that are open */
+    bool name_escaped;               /* some name so far holds a backslash */
     struct bgw_slice names[BGW_JSON_MEMBERS_MAX];
 };
 
 static enum bgw_status scan_value(struct scan *s, int depth, struct bgw_json *out);
 
-static void skip_space(struct scan *s)
+static inline void skip_space(struct scan *s)
 {
-    while (s->at < s->end && bgw_json_is_space(*s->at))
+    while (s->at < s->end && (unsigned char)*s->at <= ' ' && bgw_json_is_space(*s->at))
         s->at++;
 }
 
@@ -101,25 +111,46 @@ static bool take_escape(struct scan *s)
     return low >= 0xdc00 && low <= 0xdfff;
 }
 
+static inline bool ends_run(unsigned char c)
+{
+    return c == '"' || c == '\\' || c < 0x20;
+}
+
+/* To the first byte that is a quote, a backslash or a control character. */
+static inline const char *skip_run(const char *p, const char *end)
+{
+    for (uint64_t word; end - p >= (ptrdiff_t)sizeof(word); p += sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        word = le64toh(word);
+        uint64_t quote = word ^ EACH('"'), backslash = word ^ EACH('\\');
+        /* a byte below what is taken from it borrows; whatever a borrow spoils lies behind the byte that is looked for */
+        uint64_t found = ((quote - EACH(1)) & ~quote) | ((backslash - EACH(1)) & ~backslash) | ((word - EACH(0x20)) & ~word);
+        found &= EACH(0x80);
+        if (found)
+            return p + __builtin_ctzll(found) / 8;
+    }
+    while (p < end && !ends_run((unsigned char)*p))
+        p++;
+    return p;
+}
+
 /* Behind the opening quote. */
 static bool take_string(struct scan *s, struct bgw_json *out)
 {
     const char *start = s->at;
     out->type = BGW_JSON_STRING;
     out->escaped = false;
-    while (s->at < s->end) {
-        unsigned char c = (unsigned char)*s->at++;
+    while ((s->at = skip_run(s->at, s->end)) < s->end) {
+        char c = *s->at++;
         if (c == '"') {
             out->raw = bgw_slice_of(start, (size_t)(s->at - 1 - start));
             return true;
         }
-        if (c < 0x20)
+        if (c != '\\')
             return false;
-        if (c == '\\') {
-            out->escaped = true;
-            if (!take_escape(s))
-                return false;
-        }
+        out->escaped = true;
+        if (!take_escape(s))
+            return false;
     }
     return false;
 }
@@ -138,13 +169,48 @@ static void sort_names(struct bgw_slice *names, size_t count)
         }
 }
 
-static bool has_duplicate(struct bgw_slice *names, size_t count)
+/* Names as they are written, without backslashes. */
+static bool has_plain_duplicate(const struct bgw_slice *names, size_t count)
 {
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (bgw_slice_eq(names[i], names[j]))
+                return true;
+    return false;
+}
+
+static bool has_duplicate(const struct scan *s, struct bgw_slice *names, size_t count)
+{
+    if (count <= FEW_NAMES && !s->name_escaped)
+        return has_plain_duplicate(names, count);
     sort_names(names, count);
     for (size_t i = 1; i < count; i++)
         if (bgw_json_compare_raw(names[i - 1], names[i]) == 0)
             return true;
     return false;
+}
+
+/* The table's row of this name, or its end. */
+static size_t find_wanted(const struct bgw_json_members *m, const struct bgw_json *name)
+{
+    size_t i = 0;
+    if (name->escaped) {
+        while (i < m->count && !bgw_json_is(name, m->names[i].data))
+            i++;
+        return i;
+    }
+    while (i < m->count && (m->names[i].len != name->raw.len || memcmp(m->names[i].data, name->raw.data, name->raw.len) != 0))
+        i++;
+    return i;
+}
+
+static void note_member(struct bgw_json_members *m, const struct bgw_json *name, const struct bgw_json *value)
+{
+    size_t i = find_wanted(m, name);
+    if (i == m->count)
+        return;
+    m->at[i] = *value;
+    m->seen |= 1u << i;
 }
 
 static enum bgw_status scan_member(struct scan *s, int depth)
@@ -156,10 +222,14 @@ static enum bgw_status scan_member(struct scan *s, int depth)
     if (s->name_count == BGW_JSON_MEMBERS_MAX)
         return BGW_TOO_LARGE;
     s->names[s->name_count++] = name.raw;
+    s->name_escaped |= name.escaped;
     skip_space(s);
     if (!take(s, ':'))
         return BGW_BAD_JSON;
-    return scan_value(s, depth, &value);
+    enum bgw_status status = scan_value(s, depth, &value);
+    if (status == BGW_OK && depth == 1 && s->wanted)
+        note_member(s->wanted, &name, &value);
+    return status;
 }
 
 static enum bgw_status scan_element(struct scan *s, int depth)
@@ -191,7 +261,7 @@ static enum bgw_status scan_object(struct scan *s, int depth)
 {
     size_t first = s->name_count;
     enum bgw_status status = scan_list(s, depth, '}', scan_member);
-    if (status == BGW_OK && has_duplicate(s->names + first, s->name_count - first))
+    if (status == BGW_OK && has_duplicate(s, s->names + first, s->name_count - first))
         status = BGW_DUPLICATE;
     s->name_count = first;
     return status;
@@ -246,7 +316,7 @@ static enum bgw_status scan_value(struct scan *s, int depth, struct bgw_json *ou
     return scan_scalar(s, out);
 }
 
-enum bgw_status bgw_json_parse(struct bgw_slice text, struct bgw_json *root)
+static enum bgw_status scan_text(struct bgw_slice text, struct bgw_json *root, struct bgw_json_members *wanted)
 {
     struct scan s; /* the names are not cleared: 17 KiB a record would cost more than the scan */
     if (text.len == 0)
@@ -255,10 +325,24 @@ enum bgw_status bgw_json_parse(struct bgw_slice text, struct bgw_json *root)
         return BGW_BAD_UTF8;
     s.at = text.data;
     s.end = text.data + text.len;
+    s.wanted = wanted;
     s.name_count = 0;
+    s.name_escaped = false;
     enum bgw_status status = scan_value(&s, 0, root);
     if (status != BGW_OK)
         return status;
     skip_space(&s);
     return s.at == s.end ? BGW_OK : BGW_BAD_JSON;
+}
+
+enum bgw_status bgw_json_parse(struct bgw_slice text, struct bgw_json *root)
+{
+    return scan_text(text, root, NULL);
+}
+
+enum bgw_status bgw_json_parse_members(struct bgw_slice text, struct bgw_json *root, struct bgw_json_members *wanted)
+{
+    BGW_ASSERT(wanted->count <= BGW_JSON_WANTED_MAX);
+    wanted->seen = 0;
+    return scan_text(text, root, wanted);
 }

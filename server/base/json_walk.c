@@ -81,6 +81,8 @@ int bgw_json_compare_raw(struct bgw_slice a, struct bgw_slice b)
     size_t same = 0; /* most names hold no escapes, and accounts share long beginnings */
     while (same < a.len && same < b.len && a.data[same] == b.data[same] && a.data[same] != '\\')
         same++;
+    if (same < a.len && same < b.len && a.data[same] != '\\' && b.data[same] != '\\')
+        return (unsigned char)a.data[same] < (unsigned char)b.data[same] ? -1 : 1;
     struct decoder da = decoder_of(bgw_slice_of(a.data + same, a.len - same));
     struct decoder db = decoder_of(bgw_slice_of(b.data + same, b.len - same));
     for (;;) {
@@ -193,13 +195,33 @@ bool bgw_json_is(const struct bgw_json *value, const char *text)
     }
 }
 
-/* The amount of a plain decimal token. */
+#define DIGITS_THAT_FIT 18 /* any so many: 10^18 is less than 2^63 */
+
+/* Nothing is decided when it is false. */
+static bool read_short(struct bgw_slice digits, uint64_t *out)
+{
+    uint64_t v = 0;
+    if (digits.len > DIGITS_THAT_FIT)
+        return false;
+    for (size_t i = 0; i < digits.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)digits.data[i] - '0';
+        if (digit > 9)
+            return false;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    return true;
+}
+
+/* The amount of a plain decimal token; `max` is 2^63 - 1 at least. */
 static enum bgw_status read_digits(struct bgw_slice digits, uint64_t max, uint64_t *out)
 {
     uint64_t v = 0;
     bool fits = true;
     if (digits.len == 0 || (digits.len > 1 && digits.data[0] == '0'))
         return BGW_BAD_NUMBER;
+    if (read_short(digits, out))
+        return BGW_OK;
     for (size_t i = 0; i < digits.len; i++) {
         if (digits.data[i] < '0' || digits.data[i] > '9')
             return BGW_BAD_NUMBER; /* a fraction or an exponent, however large the rest */
@@ -248,6 +270,14 @@ enum bgw_status bgw_json_string(const struct bgw_json *value, char *out, size_t 
     size_t n = 0;
     if (value->type != BGW_JSON_STRING)
         return BGW_BAD_JSON;
+    if (!value->escaped) { /* and so without a NUL, which the check refuses */
+        if (value->raw.len > cap)
+            return BGW_TOO_LARGE;
+        if (value->raw.len)
+            memcpy(out, value->raw.data, value->raw.len);
+        *len = value->raw.len;
+        return BGW_OK;
+    }
     struct decoder d = decoder_of(value->raw);
     for (int c; (c = decode_byte(&d)) >= 0; n++) {
         if (c == 0)

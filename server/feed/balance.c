@@ -27,8 +27,9 @@ enum member {
     M_TXN,
     M_COUNT,
 };
-static const char *const member_names[M_COUNT] = {
-    "accountId", "tenant", "currency", "minor", "pendingMinor", "v", "ts", "deltaMinor", "txnId",
+static const struct bgw_slice member_names[M_COUNT] = {
+    BGW_SLICE("accountId"), BGW_SLICE("tenant"), BGW_SLICE("currency"), BGW_SLICE("minor"), BGW_SLICE("pendingMinor"),
+    BGW_SLICE("v"), BGW_SLICE("ts"), BGW_SLICE("deltaMinor"), BGW_SLICE("txnId"),
 };
 
 /* one call's */
@@ -37,18 +38,18 @@ struct members {
     unsigned seen;
 };
 
-static bool account_byte(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == ':' || c == '@' || c == '+' || c == '-';
-}
+/* of the 256 bytes: what an account may be written with */
+static const bool account_bytes[256] = {
+    ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['.'] = true, ['_'] = true,
+    [':'] = true, ['@'] = true, ['+'] = true, ['-'] = true,
+};
 
 bool balance_key_valid(struct bgw_slice key)
 {
     if (key.len == 0 || key.len > BGW_KEY_MAX)
         return false;
     for (size_t i = 0; i < key.len; i++)
-        if (!account_byte(key.data[i]))
+        if (!account_bytes[(unsigned char)key.data[i]])
             return false;
     return true;
 }
@@ -91,13 +92,20 @@ static enum bgw_reject agree(struct bgw_slice *known, struct bgw_slice said)
     return bgw_slice_eq(*known, said) ? BGW_REJECT_NONE : BGW_REJECT_KEY_MISMATCH;
 }
 
+/* Whatever is known has been found valid. */
 static enum bgw_reject agree_text(struct bgw_slice *known, const struct bgw_json *said,
                                   bool (*valid)(struct bgw_slice), char *storage)
 {
-    size_t len;
-    if (bgw_json_string(said, storage, BGW_KEY_MAX, &len) != BGW_OK)
+    struct bgw_slice text = said->raw;
+    if (said->type != BGW_JSON_STRING)
         return BGW_REJECT_BAD_ID;
-    struct bgw_slice text = bgw_slice_of(storage, len);
+    if (!said->escaped && known->data && bgw_slice_eq(*known, text))
+        return BGW_REJECT_NONE;
+    if (said->escaped) {
+        if (bgw_json_string(said, storage, BGW_KEY_MAX, &text.len) != BGW_OK)
+            return BGW_REJECT_BAD_ID;
+        text.data = storage;
+    }
     return valid(text) ? agree(known, text) : BGW_REJECT_BAD_ID;
 }
 
@@ -113,6 +121,15 @@ static void set_name(const struct bgw_feed *feed, const struct names *names,
     memcpy(n->key, names->account.data, names->account.len);
     n->part = names->currency.data ? bgw_part_of(names->currency) : 0;
     out->any_tenant = !names->tenant.data;
+}
+
+/* Of a key that has been set with all that it says, only what the value has added. */
+static void complete_name(const struct bgw_feed *feed, const struct names *names, struct bgw_decoded *out)
+{
+    if (!out->name.key_len || names->tenant.data)
+        set_name(feed, names, out);
+    out->name.part = names->currency.data ? bgw_part_of(names->currency) : feed->default_part;
+    out->any_tenant = false; /* without one it is the default tenant's */
 }
 
 /* The key and the tenant header: what is known of the slot before the value is looked at. */
@@ -162,21 +179,6 @@ enum bgw_reject balance_reject_of(enum bgw_status status)
 static bool has(const struct members *m, enum member member)
 {
     return m->seen >> member & 1;
-}
-
-unsigned balance_members(const struct bgw_json *root, const char *const *names, size_t count, struct bgw_json *at)
-{
-    struct bgw_json name, value;
-    const char *cursor = NULL;
-    unsigned seen = 0;
-    while (bgw_json_next(root, &cursor, &name, &value))
-        for (size_t i = 0; i < count; i++)
-            if (bgw_json_is(&name, names[i])) {
-                at[i] = value;
-                seen |= 1u << i;
-                break;
-            }
-    return seen;
 }
 
 static enum bgw_reject read_names(const struct members *m, struct names *names,
@@ -271,12 +273,13 @@ static enum bgw_reject read_value(const struct bgw_feed *feed, const struct bgw_
     struct balance_value value;
     char storage[3][BGW_KEY_MAX];
     memset(&value, 0, sizeof(value)); /* padding too: equal records make equal blobs */
-    enum bgw_reject why = balance_reject_of(bgw_json_parse(record->value, &root));
+    struct bgw_json_members wanted = {member_names, M_COUNT, m.at, 0};
+    enum bgw_reject why = balance_reject_of(bgw_json_parse_members(record->value, &root, &wanted));
     if (why != BGW_REJECT_NONE)
         return why;
     if (root.type != BGW_JSON_OBJECT)
         return BGW_REJECT_BAD_JSON;
-    m.seen = balance_members(&root, member_names, M_COUNT, m.at);
+    m.seen = wanted.seen;
     why = read_names(&m, names, storage);
     if (why == BGW_REJECT_NONE)
         why = read_v(record, has(&m, M_V) ? &m.at[M_V] : NULL, out);
@@ -284,10 +287,7 @@ static enum bgw_reject read_value(const struct bgw_feed *feed, const struct bgw_
         why = read_amounts(&m, record->value.data, &value);
     if (why != BGW_REJECT_NONE)
         return why;
-    set_name(feed, names, out);
-    out->any_tenant = false; /* without one it is the default tenant's */
-    if (!out->name.part)
-        out->name.part = feed->default_part;
+    complete_name(feed, names, out);
     value.currency = out->name.part;
     return balance_make_blob(record->value, &value, out);
 }

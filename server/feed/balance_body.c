@@ -28,8 +28,9 @@ enum member {
     M_TS,
     M_COUNT,
 };
-static const char *const member_names[M_COUNT] = {
-    "accountId", "tenant", "currency", "minor", "balanceMinor", "availableMinor", "balance", "pendingMinor", "v", "ts",
+static const struct bgw_slice member_names[M_COUNT] = {
+    BGW_SLICE("accountId"), BGW_SLICE("tenant"), BGW_SLICE("currency"), BGW_SLICE("minor"), BGW_SLICE("balanceMinor"),
+    BGW_SLICE("availableMinor"), BGW_SLICE("balance"), BGW_SLICE("pendingMinor"), BGW_SLICE("v"), BGW_SLICE("ts"),
 };
 
 struct members { /* one call's */
@@ -174,12 +175,13 @@ enum bgw_reject balance_decode_body(const struct bgw_feed *feed, const struct bg
         return BGW_REJECT_TOO_LARGE;
     if (body.len == 0)
         return BGW_REJECT_EMPTY_VALUE;
-    enum bgw_reject why = balance_reject_of(bgw_json_parse(body, &root));
+    struct bgw_json_members wanted = {member_names, M_COUNT, m.at, 0};
+    enum bgw_reject why = balance_reject_of(bgw_json_parse_members(body, &root, &wanted));
     if (why != BGW_REJECT_NONE)
         return why;
     if (root.type != BGW_JSON_OBJECT)
         return BGW_REJECT_BAD_JSON;
-    m.seen = balance_members(&root, member_names, M_COUNT, m.at);
+    m.seen = wanted.seen;
     why = check_names(&m, name);
     if (why == BGW_REJECT_NONE)
         why = read_numbers(&m, &amounts);

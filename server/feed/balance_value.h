@@ -26,9 +26,6 @@ struct balance_value {
 
 void balance_encode_native(const struct bgw_blob *value, bool single, struct bgw_buf *out);
 void balance_encode_rest(const struct bgw_blob *value, struct bgw_buf *out);
-/* One walk over an object: at[i] is the member that names[i] names, bit i of the answer says that it is there. Names that are not in
- * the table are other people's and allowed. */
-unsigned balance_members(const struct bgw_json *root, const char *const *names, size_t count, struct bgw_json *at);
 struct bgw_slice balance_raw(const struct bgw_blob *value);
 enum bgw_reject balance_decode(const struct bgw_feed *feed, const struct bgw_record *record,
                                struct bgw_decoded *out);
