@@ -162,6 +162,14 @@ def test_clients_of_other_servers_understand_them_however_it_is_cut(dialect, kin
         assert server.answers == sum(2 if n % 4 in (2, 3) else 3 for n in range(4, 60, 5))
 
 
+@pytest.mark.parametrize("dialect,kind", PEERS)
+def test_clients_of_other_servers_ask_for_many_accounts_at_once(dialect, kind):
+    with kind() as server:
+        said = swarm(server, dialect, "--clients", 2, "--accounts", 80, "--per-client", 80)
+    assert said["wrong"] == 0 and said["entries"] == 2 * 60
+    assert {len(watching) for watching in server.subscribers.values()} == {2} and len(server.subscribers) == 80
+
+
 def gone(n, body):
     return None if n == 30 else body
 
