@@ -140,7 +140,7 @@ def top(profile, how_many):
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
     lines = []
     for share, name in re.findall(r"^\s*[\d,]+ \(\s*([\d.]+)%\)\s+(?:\S*?/)?(?:\?\?\?|[^\s:]+):(\S+)", text, re.M):
-        if name not in ("main", "counted", "(below") and not name.startswith("0x"):
+        if name not in ("main", "counted", "(below", "__libc_start_main@@GLIBC_2.34") and not name.startswith("0x"):
             lines.append(f"{float(share):6.1f} %  {name}")
     return lines[:how_many]
 
