@@ -12,7 +12,9 @@
 
 #define FRAMES 1000u
 #define BYTES_MAX 256
-#define COMMAND "{\"cmd\":\"sub\",\"id\":17,\"feed\":\"balance\",\"keys\":[\"acc_00000017\"],\"since\":{\"acc_00000017\":\"k3f9.1000017\"}}"
+#define COMMAND                                                                                                        \
+    "{\"cmd\":\"sub\",\"id\":17,\"feed\":\"balance\",\"keys\":[\"acc_00000017\"],"                                      \
+    "\"since\":{\"acc_00000017\":\"k3f9.1000017\"}}"
 
 struct framing {
     struct bgw_ws_decoder decoder;
@@ -122,7 +124,8 @@ static void framing_drop(void *state)
 }
 
 const struct micro micro_ws[] = {
-    {"ws/decode_command", "frame of 102 bytes", FRAMES, 10, NULL, framing_make, decode_ready, decode_run, framing_right, framing_drop},
+    {"ws/decode_command", "frame of 102 bytes", FRAMES, 10, NULL, framing_make, decode_ready, decode_run, framing_right,
+     framing_drop},
     {"ws/decode_pong", "empty frame", FRAMES, 10, "pong", framing_make, decode_ready, decode_run, framing_right, framing_drop},
     {"ws/encode_text", "frame of 102 bytes", FRAMES, 10, NULL, framing_make, NULL, encode_run, framing_right, framing_drop},
     {0},

@@ -18,11 +18,13 @@ def instructions(args):
 
 
 def table(figures):
-    return Table(["operation", "instructions", "per"], [[name, number(each), unit] for name, unit, each in micro.rows(figures["counts"])])
+    rows = [[name, number(each), unit] for name, unit, each in micro.rows(figures["counts"])]
+    return Table(["operation", "instructions", "per"], rows)
 
 
 def charts(figures):
-    return [Bars("Instructions an operation", "", [Bar(f"{name}, per {unit}", each) for name, unit, each in micro.rows(figures["counts"])], log=True)]
+    bars = [Bar(f"{name}, per {unit}", each) for name, unit, each in micro.rows(figures["counts"])]
+    return [Bars("Instructions an operation", "", bars, log=True)]
 
 
 SCENARIOS = [Scenario("micro", instructions, 0, "3 min", table, charts, needs=("tools",), pairs=1)]
