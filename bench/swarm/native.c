@@ -86,7 +86,7 @@ static void on_sub(struct swarm *s, struct client *c, const struct bgw_json *roo
     }
 }
 
-static void on_upd(struct swarm *s, struct client *c, const struct bgw_json *root, struct bgw_slice message)
+static void on_upd(struct swarm *s, struct client *c, const struct bgw_json *root)
 {
     struct bgw_json list;
     if (!bgw_json_member(root, "u", &list)) {
@@ -94,7 +94,6 @@ static void on_upd(struct swarm *s, struct client *c, const struct bgw_json *roo
         return;
     }
     swarm_entries(s, c, &list);
-    swarm_remember(s, message, &list);
 }
 
 static void on_bye(struct swarm *s, struct client *c, const struct bgw_json *root)
@@ -123,14 +122,14 @@ static void nothing_to_say(struct swarm *s, struct client *c)
 static void message(struct swarm *s, struct client *c, int opcode, struct bgw_slice payload)
 {
     struct bgw_json root, ev;
-    if (swarm_known(s, c, payload))
+    if (opcode == 1 && swarm_usual(s, c, payload))
         return;
     if (opcode != 1 || bgw_json_parse(payload, &root) != BGW_OK || !bgw_json_member(&root, "ev", &ev)) {
         swarm_wrong(s, c, "a message that cannot be read");
         return;
     }
     if (bgw_json_is(&ev, "upd"))
-        on_upd(s, c, &root, payload);
+        on_upd(s, c, &root);
     else if (bgw_json_is(&ev, "hello"))
         on_hello(s, c);
     else if (bgw_json_is(&ev, "sub"))

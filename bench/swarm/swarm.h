@@ -24,7 +24,7 @@
 #define SCRATCH_BYTES (64u << 10)      /* one recv */
 #define REST_BYTES_MAX (4u << 20)      /* the longest message that may come in parts */
 #define TOLD_BYTES_MAX 512             /* the longest message that is remembered as read */
-#define TOLD_ENTRIES 64                /* how many, a power of two */
+#define TOLD_ENTRIES 64                /* how many; and the most entries of a message that is read at once */
 
 struct slot { /* what one client holds of one account */
     struct bgw_version version;
@@ -87,7 +87,8 @@ struct swarm {
     size_t scratch_cap;
     uint64_t random;
     unsigned attempts; /* connects so far; spreads them over source addresses */
-    struct told_memo *memo;
+    struct told_memo *memo; /* TOLD_ENTRIES, by what stands in the message */
+    struct told *told;      /* TOLD_ENTRIES, of the message that is being read */
     struct returning *back; /* a heap by at_ms */
     int back_count;
     int *queue, queue_at, queue_count; /* to be opened at the set pace; a ring of `count` */
@@ -131,16 +132,17 @@ void swarm_read(struct swarm *s, struct client *c, size_t cap); /* once, `cap` b
 void swarm_drop(struct swarm *s, struct client *c);             /* the server, or the way to it, ended it */
 void swarm_cut(struct swarm *s, struct client *c);              /* we did */
 void swarm_on_bye(struct swarm *s, struct client *c, int64_t retry_ms);
-/* check.c */
-struct slot *swarm_slot(struct swarm *s, struct client *c, int i); /* of its i-th account */
+/* told.c */
 int swarm_account(const struct swarm *s, const struct bgw_json *key); /* -1: none of ours */
-struct slot *swarm_slot_of(struct swarm *s, struct client *c, int account);
 uint64_t swarm_hash(struct bgw_slice key, struct bgw_slice version);
+/* The message as it is usually written; false: it is not, and nothing was done. */
+bool swarm_usual(struct swarm *s, struct client *c, struct bgw_slice message);
 void swarm_entry(struct swarm *s, struct client *c, const struct bgw_json *entry); /* of native `u`, or of an event */
 void swarm_entries(struct swarm *s, struct client *c, const struct bgw_json *list);
-/* True: this very message was read before, and is checked. Else `swarm_remember` may follow. */
-bool swarm_known(struct swarm *s, struct client *c, struct bgw_slice message);
-void swarm_remember(struct swarm *s, struct bgw_slice message, const struct bgw_json *list);
+/* check.c */
+struct slot *swarm_slot(struct swarm *s, struct client *c, int i); /* of its i-th account */
+struct slot *swarm_slot_of(struct swarm *s, struct client *c, int account);
+void swarm_check(struct swarm *s, struct client *c, const struct told *t);
 /* A value without merge count: `version` is the record's own. */
 void swarm_value_seen(struct swarm *s, struct client *c, const struct bgw_json *record);
 void swarm_count_behind(struct swarm *s);

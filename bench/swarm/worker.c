@@ -39,12 +39,13 @@ bool swarm_prepare(struct swarm *s, const struct pick *watch)
     s->queue = calloc(count, sizeof(*s->queue));
     s->slow = calloc(count, sizeof(*s->slow));
     s->memo = calloc(TOLD_ENTRIES, sizeof(*s->memo));
+    s->told = calloc(TOLD_ENTRIES, sizeof(*s->told));
     s->scratch_cap = SCRATCH_BYTES;
     s->scratch = malloc(s->scratch_cap);
     s->random = (uint64_t)0x9e3779b97f4a7c15 * (unsigned)(s->index + 1);
     if (s->opt.per_client > 1)
         s->slots = calloc(count * (size_t)s->opt.per_client, sizeof(*s->slots));
-    if (s->epfd < 0 || !s->clients || !s->back || !s->queue || !s->slow || !s->memo || !s->scratch ||
+    if (s->epfd < 0 || !s->clients || !s->back || !s->queue || !s->slow || !s->memo || !s->told || !s->scratch ||
         (s->opt.per_client > 1 && !s->slots))
         return false;
     for (int i = 0; i < s->count; i++)

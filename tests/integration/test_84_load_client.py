@@ -124,7 +124,34 @@ def test_messages_in_pieces_and_together_are_read():
     assert (done.returncode, report["wrong"], report["entries"]) == (0, 0, MESSAGES), report
 
 
+def spelled(text):
+    return frame(text.encode())
+
+
+@pytest.mark.parametrize("spelling", [
+    lambda v: frame(json.dumps({"ev": "upd", "u": [entry(v)]}).encode()),
+    lambda v: frame({"u": [entry(v)], "ev": "upd"}),
+    lambda v: upd(dict(reversed(entry(v).items()))),
+    lambda v: upd(entry(v) | {"d": {"minor": v * 1000, "note": None, "list": [1, {"minor": 2}]}}),
+    lambda v: upd(entry(v) | {"d": {"minor": f"{v * 1000}", "name": "é\\\""}}),
+    lambda v: upd(entry(v) | {"d": {f"m{i}": i for i in range(20)} | {"minor": f"{v * 1000}"}}),
+    lambda v: upd(entry(v, snap=True) | {"extra": {}}),
+    lambda v: upd(entry(v - 1), entry(v)) if v % 2 == 0 else b"",
+    lambda v: upd(*(entry(i) for i in range(1, v + 1))) if v == MESSAGES else b"",
+    lambda v: upd(entry(v, merged=1 if v > 1 else 0)) if v % 2 == 0 else b""])
+def test_entry_is_read_however_it_is_spelled(spelling):
+    report, err = load(spelling, *RAW)
+    assert report["protocol_errors"] == report["wrong_values"] == report["gaps"] == 0, (report, err)
+    assert report["completed"] and report["behind"] == 0, report
+
+
 @pytest.mark.parametrize("lie, found", [
+    (lambda v: spelled('{"ev":"upd","u":[{"k":"bench:000000","v":"e1.%d","d":{"minor":"%d","minor":"%d"}}]}' % (v, v * 1000, v * 1000)), "protocol_errors"),
+    (lambda v: spelled('{"ev":"upd","u":[{"k":"bench:000000","v":"e1.%d","d":{"minor":"%d"}}]}]' % (v, v * 1000)), "protocol_errors"),
+    (lambda v: spelled('{"ev":"upd","u":[{"k":"bench:000000","v":"e1.%d","d":{"minor":"%d","a":01}}]}' % (v, v * 1000)), "protocol_errors"),
+    (lambda v: spelled('{"ev":"upd","u":[{"k":"bench:000000","v":"e1.%d","d":{"minor":"%d",}}]}' % (v, v * 1000)), "protocol_errors"),
+    (lambda v: frame(b'{"ev":"upd","u":[{"k":"bench:000000","v":"e1.%d","d":{"minor":"%d","a":"\xff"}}]}' % (v, v * 1000)), "protocol_errors"),
+    (lambda v: upd(entry(v), entry(v, account=1)), "protocol_errors"),
     (lambda v: upd(entry(v, minor=v * 1000 + 1)), "wrong_values"),
     (lambda v: upd(entry(v, minor=(v - 1) * 1000)), "wrong_values"),
     (lambda v: upd(entry(v)) * 2, "duplicates"),
@@ -198,7 +225,7 @@ def gone(pid):
         return True
 
 
-@pytest.mark.parametrize("who, number, status", [("worker", signal.SIGKILL, 3), ("worker", signal.SIGSEGV, 3),
+@pytest.mark.parametrize("who, number, status", [("worker", signal.SIGKILL, 3), ("worker", signal.SIGABRT, 3),
                                                  ("coordinator", signal.SIGTERM, -15), ("coordinator", signal.SIGKILL, -9)])
 def test_process_that_ends_ends_the_run(who, number, status):
     with Liar(lambda v: upd(entry(v))) as liar:
