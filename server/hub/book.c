@@ -108,11 +108,17 @@ static enum bgw_status tenant_list_grow(struct book *b)
     return BGW_OK;
 }
 
+/* Records of one tenant follow each other: the last one is looked at before the map. */
+static bool tenant_is_last(const struct book *b, struct bgw_slice text)
+{
+    return b->tenant_last < b->tenant_count && bgw_slice_eq(book_tenant(b, b->tenant_last), text);
+}
+
 static enum bgw_status tenant_find_or_add(struct book *b, struct bgw_slice text, uint32_t *out)
 {
-    struct tenant *t = tenant_find(b, text);
+    struct tenant *t = tenant_is_last(b, text) ? b->tenants[b->tenant_last] : tenant_find(b, text);
     if (t) {
-        *out = t->number;
+        *out = b->tenant_last = t->number;
         return BGW_OK;
     }
     enum bgw_status status = tenant_list_grow(b);

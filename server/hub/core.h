@@ -101,6 +101,7 @@ struct book {
     struct bgw_map keys, tenant_map;
     struct tenant **tenants;
     size_t tenant_count, tenant_capacity;
+    uint32_t tenant_last; /* the number of the one that was asked for last */
     struct bgw_pool key_pools[TEXT_CLASSES], slot_pool, watch_pool;
     size_t slot_count, value_keys, watched_keys, values_max;
     size_t hand; /* of the eviction */

@@ -265,7 +265,11 @@ static enum bgw_reject order_known(const struct stream *st, const struct work *w
 void bgw_hub_on_record(struct bgw_hub *hub, uint8_t feed, const struct bgw_record *record,
                        struct bgw_now now)
 {
-    struct work w = {.hub = hub, .record = record};
+    struct work w; /* `decoded` is the codec's to fill, and large */
+    w.hub = hub;
+    w.record = record;
+    w.outcome = (struct outcome){0};
+    w.keys_seen = 0;
     hub_set_now(hub, now);
     hub_begin_event(hub);
     struct stream *st = hub_stream(hub, feed);
