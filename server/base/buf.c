@@ -54,7 +54,7 @@ static bool grow(struct bgw_buf *b, size_t need)
     return true;
 }
 
-char *bgw_buf_reserve(struct bgw_buf *b, size_t n)
+char *bgw_buf_grow(struct bgw_buf *b, size_t n)
 {
     if (b->failed)
         return NULL;
@@ -70,25 +70,9 @@ char *bgw_buf_reserve(struct bgw_buf *b, size_t n)
     return b->data + b->len;
 }
 
-void bgw_buf_append(struct bgw_buf *b, struct bgw_slice s)
-{
-    if (s.len == 0)
-        return;
-    char *to = bgw_buf_reserve(b, s.len);
-    if (!to)
-        return;
-    memcpy(to, s.data, s.len);
-    b->len += s.len;
-}
-
 void bgw_buf_append_str(struct bgw_buf *b, const char *text)
 {
     bgw_buf_append(b, bgw_slice_str(text));
-}
-
-void bgw_buf_append_byte(struct bgw_buf *b, char c)
-{
-    bgw_buf_append(b, bgw_slice_of(&c, 1));
 }
 
 void bgw_buf_append_u64(struct bgw_buf *b, uint64_t v)

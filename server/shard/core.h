@@ -352,8 +352,16 @@ uint64_t barrier_ask(struct bgw_shard *s, bool refresh); /* the ticket to wait f
 /* ---- digest.c ---- */
 uint64_t slot_hash(struct slot *slot);
 uint64_t version_hash(const struct slot *slot, struct bgw_version v);
-struct bgw_version cell_version(const struct bgw_session *n, const struct cell *c); /* as the connection is to see it */
-uint64_t cell_hash(const struct bgw_session *n, const struct cell *c);
+struct bgw_version cell_alias_version(const struct bgw_session *n, const struct cell *c);
+/* As the connection is to see it: nearly always as everybody does. */
+static inline struct bgw_version cell_version(const struct bgw_session *n, const struct cell *c)
+{
+    return c->flags & CELL_ALIAS ? cell_alias_version(n, c) : c->slot->version;
+}
+static inline uint64_t cell_hash(const struct bgw_session *n, const struct cell *c)
+{
+    return c->flags & CELL_ALIAS ? version_hash(c->slot, cell_version(n, c)) : slot_hash(c->slot);
+}
 uint64_t session_alias(const struct bgw_session *n, uint64_t epoch);
 void cell_set_sent(struct bgw_session *n, struct cell *c, uint64_t hash); /* keeps the session's digest */
 

@@ -39,19 +39,11 @@ uint64_t session_alias(const struct bgw_session *n, uint64_t epoch)
     return alias;
 }
 
-struct bgw_version cell_version(const struct bgw_session *n, const struct cell *c)
+struct bgw_version cell_alias_version(const struct bgw_session *n, const struct cell *c)
 {
     struct bgw_version v = c->slot->version;
-    if (c->flags & CELL_ALIAS)
-        v.epoch = session_alias(n, v.epoch);
+    v.epoch = session_alias(n, v.epoch);
     return v;
-}
-
-uint64_t cell_hash(const struct bgw_session *n, const struct cell *c)
-{
-    if (c->flags & CELL_ALIAS)
-        return version_hash(c->slot, cell_version(n, c));
-    return slot_hash(c->slot);
 }
 
 void cell_set_sent(struct bgw_session *n, struct cell *c, uint64_t hash)

@@ -15,9 +15,12 @@ bool encode_full(const struct writing *w)
 
 void encode_end_updates(struct writing *w)
 {
-    if (w->in_updates)
-        w->n->dialect->updates_end(w->out, w->updates_at);
+    if (!w->in_updates)
+        return;
+    w->n->dialect->updates_end(w->out, w->updates_at);
     w->in_updates = false;
+    if (w->n->dialect->id_each)
+        encode_id(w);
 }
 
 void encode_id(struct writing *w)
@@ -80,7 +83,8 @@ static void send_value(struct writing *w, struct sub *sub, struct cell *c)
         .merged = pending > 1 && !BGW_BUG("merge_not_counted") ? pending - 1 : 0,
         .snap = c->flags & CELL_SNAP || pending == 0,
     };
-    u.prepared = prepared(dialect, slot, &u);
+    if (sub->group->sub_count > 1) /* nobody to share it with: an account each costs no copy */
+        u.prepared = prepared(dialect, slot, &u);
     if (!w->in_updates)
         w->updates_at = dialect->updates_begin(w->out);
     w->in_updates = true;
@@ -96,13 +100,6 @@ static void send_value(struct writing *w, struct sub *sub, struct cell *c)
         c->told_reason = BGW_REASON_NONE;
     }
     rate_sent(w->n, c);
-    if (dialect->id_each)
-        encode_id(w);
-    /* nobody to share it with: an account each costs no second copy */
-    if (sub->group->sub_count == 1) {
-        bgw_blob_release(slot->prepared[dialect->encoding]);
-        slot->prepared[dialect->encoding] = NULL;
-    }
 }
 
 static void drop_value(struct writing *w, struct cell *c)

@@ -49,13 +49,27 @@ static bool take_entry(struct slot *slot, const struct bgw_relay_entry *e)
     return news;
 }
 
+/* Thousands of subs and their sessions, all cold: the next ones are fetched while one is marked. */
+static void look_ahead(const struct bgw_list *at, const struct bgw_list *subs)
+{
+    const struct bgw_list *next = at->next;
+    if (next == subs || next->next == subs)
+        return;
+    const struct bgw_session *n = BGW_CONTAINER(next, struct sub, of_group)->session;
+    __builtin_prefetch(&n->of_flush, 1);
+    __builtin_prefetch(&n->flags);
+    const struct sub *after = BGW_CONTAINER(next->next, struct sub, of_group);
+    __builtin_prefetch(after, 1);
+    __builtin_prefetch(&after->first);
+}
+
 static void offer(struct bgw_shard *s, struct slot *slot, uint32_t records)
 {
     struct bgw_list *subs = &slot->group->subs;
     int64_t cells = 0;
     for (struct bgw_list *at = subs->next; at != subs; at = at->next) {
         struct sub *sub = BGW_CONTAINER(at, struct sub, of_group);
-        __builtin_prefetch(at->next);
+        look_ahead(at, subs);
         if (!sub_cell(sub, slot))
             continue;
         cells++;

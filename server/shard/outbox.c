@@ -23,6 +23,8 @@ static bool encode_updates(struct writing *w)
             done = false;
             break;
         }
+        __builtin_prefetch(sub->of_session.next, 1);
+        __builtin_prefetch((const char *)sub->of_session.next + 64, 1);
         sub_place(sub, SUB_CLEAN);
         if (sub->held)
             continue; /* its reply marks it again */

@@ -9,9 +9,10 @@
 /*
  * What `prepare` makes: this header, then three runs of bytes.
  *   start   {"k":"A","v":"         up to the version's text
- *   version k3f9.121               as most connections see it
- *   rest    ,"d":{…}}              once with txnId and deltaMinor, once without (the same run if
- * equal) Between version and rest each connection has its own `snap` and `merged`.
+ *   version k3f9.121"              as most connections see it
+ *   rest    ,"d":{…}}              once with txnId and deltaMinor, once without (the same run if equal)
+ * Between version and rest a connection may have its own `snap` and `merged`; mostly it has neither,
+ * and the entry is one run.
  */
 struct prepared {
     struct bgw_version version;
@@ -46,10 +47,12 @@ struct bgw_blob *bgw_native_prepare(const struct bgw_update *u)
     struct bgw_buf b;
     char version[BGW_VERSION_TEXT_MAX];
     bgw_buf_init(&b, 1 << 20);
+    (void)bgw_buf_reserve(&b, 512); /* one step instead of four */
     append_start(&b, u);
     p.start_len = (uint32_t)b.len;
-    p.version_len = (uint32_t)bgw_version_format(u->version, version);
-    bgw_buf_append(&b, bgw_slice_of(version, p.version_len));
+    bgw_buf_append(&b, bgw_slice_of(version, bgw_version_format(u->version, version)));
+    bgw_buf_append_byte(&b, '"');
+    p.version_len = (uint32_t)b.len - p.start_len;
     size_t single_at = b.len;
     append_rest(&b, u, true);
     p.single_len = (uint32_t)(b.len - single_at);
@@ -71,7 +74,6 @@ struct bgw_blob *bgw_native_prepare(const struct bgw_update *u)
 
 static void append_flags(struct bgw_buf *out, const struct bgw_update *u)
 {
-    bgw_buf_append_byte(out, '"');
     if (u->snap)
         bgw_buf_append(out, BGW_SLICE(",\"snap\":true"));
     if (u->merged) {
@@ -80,13 +82,19 @@ static void append_flags(struct bgw_buf *out, const struct bgw_update *u)
     }
 }
 
+static void append_version(struct bgw_buf *out, struct bgw_version v)
+{
+    char text[BGW_VERSION_TEXT_MAX];
+    bgw_buf_append(out, bgw_slice_of(text, bgw_version_format(v, text)));
+    bgw_buf_append_byte(out, '"');
+}
+
 void bgw_native_append_entry(struct bgw_buf *out, const struct bgw_update *u)
 {
     struct prepared p;
-    if (!u->prepared) { /* no memory when it was to be prepared: the same bytes, the slow way */
-        char version[BGW_VERSION_TEXT_MAX];
+    if (!u->prepared) { /* nobody to share it with, or no memory: the same bytes, without a copy */
         append_start(out, u);
-        bgw_buf_append(out, bgw_slice_of(version, bgw_version_format(u->version, version)));
+        append_version(out, u->version);
         append_flags(out, u);
         append_rest(out, u, u->merged == 0);
         return;
@@ -94,13 +102,14 @@ void bgw_native_append_entry(struct bgw_buf *out, const struct bgw_update *u)
     memcpy(&p, u->prepared->data, sizeof(p));
     const char *at = u->prepared->data + sizeof(p);
     const char *rest = at + p.start_len + p.version_len;
-    if (bgw_version_equal(p.version, u->version)) {
-        bgw_buf_append(out, bgw_slice_of(at, p.start_len + p.version_len));
-    } else { /* an alias epoch */
-        char version[BGW_VERSION_TEXT_MAX];
-        bgw_buf_append(out, bgw_slice_of(at, p.start_len));
-        bgw_buf_append(out, bgw_slice_of(version, bgw_version_format(u->version, version)));
+    bool usual = bgw_version_equal(p.version, u->version);
+    if (usual && !u->snap && !u->merged) {
+        bgw_buf_append(out, bgw_slice_of(at, p.start_len + p.version_len + p.single_len));
+        return;
     }
+    bgw_buf_append(out, bgw_slice_of(at, p.start_len + (usual ? p.version_len : 0)));
+    if (!usual) /* an alias epoch */
+        append_version(out, u->version);
     append_flags(out, u);
     bool single = u->merged == 0 || p.merged_len == 0;
     bgw_buf_append(out, bgw_slice_of(single ? rest : rest + p.single_len,

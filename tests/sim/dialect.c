@@ -100,12 +100,17 @@ bool sim_list_next(struct bgw_slice *list, char *tag, struct bgw_slice *text)
     return true;
 }
 
-/* The prepared fragment is the amount: a stale fragment shows a stale amount. */
-static struct bgw_blob *prepare(const struct bgw_update *u)
+static int64_t amount_of(const struct bgw_update *u)
 {
     struct bgw_slice raw = u->feed->raw(u->value);
     const char *at = memmem(raw.data, raw.len, "\"minor\":", 8);
-    int64_t minor = at ? strtoll(at + 8, NULL, 10) : -1;
+    return at ? strtoll(at + 8, NULL, 10) : -1;
+}
+
+/* The prepared fragment is the amount: a stale fragment shows a stale amount. */
+static struct bgw_blob *prepare(const struct bgw_update *u)
+{
+    int64_t minor = amount_of(u);
     return bgw_blob_copy(bgw_slice_of((const char *)&minor, sizeof(minor)));
 }
 
@@ -118,7 +123,10 @@ static void update(struct bgw_buf *out, const struct bgw_update *u)
 {
     struct sim_message m = {.kind = 'U', .text = u->key, .part = u->part, .version = u->version, .merged = u->merged,
                             .snap = u->snap};
-    memcpy(&m.minor, u->prepared->data, sizeof(m.minor));
+    if (u->prepared)
+        memcpy(&m.minor, u->prepared->data, sizeof(m.minor));
+    else
+        m.minor = amount_of(u);
     put_message(out, &m);
 }
 

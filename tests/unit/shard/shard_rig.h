@@ -87,10 +87,11 @@ static inline void rig_update(struct bgw_buf *out, const struct bgw_update *u)
 {
     char part[BGW_PART_MAX + 1] = {0}, version[BGW_VERSION_TEXT_MAX];
     bgw_part_text(u->part, part);
+    struct bgw_slice shown = bgw_blob_slice(u->prepared ? u->prepared : u->value);
     bgw_version_format(u->version, version);
     bgw_buf_append_byte(out, ' ');
     bgw_buf_append(out, u->key);
-    rig_line(out, ".%s=%.*s@%s%s", part, (int)u->prepared->len, u->prepared->data, version, u->snap ? "+snap" : "");
+    rig_line(out, ".%s=%.*s@%s%s", part, (int)shown.len, shown.data, version, u->snap ? "+snap" : "");
     if (u->merged)
         rig_line(out, "+%" PRIu64, u->merged);
 }
