@@ -71,7 +71,8 @@ def latency_charts(f):
     def lines(key):
         return [Line(name, [(r["rate"], r[key][q]) for r in f["steps"]]) for name, q in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"))]
     marks = [(3, "target p50 ≤ 3"), (15, "target p99 ≤ 15")]
-    what = f"deliveries a second to {f['clients']:,} sockets"
+    end = f"{f['gave_way_at']:,} was too many" if f["gave_way_at"] else "none was too many"
+    what = f"deliveries a second to {f['clients']:,} sockets; kept up with {f['most_held']:,}, {end}"
     return [Lines("From the broker's confirmation to the client", what, "ms", lines("from_commit_ms"), True, True, marks),
             Lines("From when the record was due to the client", what, "ms", lines("from_due_ms"), True, True)]
 
