@@ -41,6 +41,7 @@ class Peer(Server):
     name = dialect = ""
     settings = {}
     has = {}
+    processes = 1  # a server that listens before all of its processes are there says how many
 
     def __init__(self, accounts=1):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -63,16 +64,21 @@ class Peer(Server):
         try:
             deadline = time.monotonic() + 30
             for port in self.ports:
-                self.wait_port(port, deadline)
+                self.wait_for(lambda: self.answers(port), deadline)
+            self.wait_for(lambda: len(self.pids) >= self.processes, deadline)
         except BaseException:
             self.end()
             raise
         self.info = {"listen": f"127.0.0.1:{self.ports[0]}"}
 
-    def wait_port(self, port, deadline):
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
+    @staticmethod
+    def answers(port):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    def wait_for(self, ready, deadline):
+        while not ready():
             if self.proc.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{self.name} did not become ready:\n{self.said()}")
             time.sleep(0.02)

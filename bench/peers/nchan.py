@@ -10,6 +10,7 @@ from . import Peer, free_ports
 
 class Nchan(Peer):
     name = dialect = "nchan"
+    processes = 2  # a master and the worker, whose CPU counts
     settings = {
         "worker_processes 1": "one thread does all, as one shard of the gateway does; there is a master too, which sleeps",
         "nchan_message_buffer_length 10, nchan_message_timeout 60s": "the default length; a store is advised, for without "
