@@ -238,13 +238,17 @@ static int64_t drain(struct bgw_shard *s, bool urgent_only)
     }
 }
 
-/* Under load updates are gathered: a write costs the same whether it carries one or sixteen. */
-static void adapt_window(struct bgw_shard *s, int64_t writes)
+/*
+ * Under load updates are gathered: a write costs the same whether it carries one or sixteen. Where
+ * the accounts differ so much that a write carries one all the same, waiting would only be later.
+ */
+static void adapt_window(struct bgw_shard *s, int64_t writes, int64_t updates)
 {
     int64_t gap_ms = s->now.mono_ms - s->flushed_ms;
-    if (writes >= BUSY_WRITES && gap_ms <= s->window_ms + BUSY_GAP_MS)
+    bool worth = updates >= writes + writes / 4;
+    if (worth && writes >= BUSY_WRITES && gap_ms <= s->window_ms + BUSY_GAP_MS)
         s->window_ms++;
-    else if (writes < CALM_WRITES || gap_ms > 2 * (s->window_ms + BUSY_GAP_MS))
+    else if (!worth || writes < CALM_WRITES || gap_ms > 2 * (s->window_ms + BUSY_GAP_MS))
         s->window_ms /= 2;
     if (s->window_ms > s->config.flush_window_max_ms)
         s->window_ms = s->config.flush_window_max_ms;
@@ -258,8 +262,11 @@ void bgw_shard_flush(struct bgw_shard *s, struct bgw_now now)
     revoke_look(s);
     post_all(s);
     drain(s, true);
-    if (!bgw_list_empty(&s->flush) && s->now.mono_ms >= s->window_until_ms)
-        adapt_window(s, drain(s, false));
+    if (!bgw_list_empty(&s->flush) && s->now.mono_ms >= s->window_until_ms) {
+        int64_t before = s->tally.delivered + s->tally.merged;
+        int64_t writes = drain(s, false);
+        adapt_window(s, writes, s->tally.delivered + s->tally.merged - before);
+    }
     post_all(s); /* barriers asked for while encoding */
     if (s->out.cap > OUT_KEPT) {
         size_t len_max = s->out.len_max;

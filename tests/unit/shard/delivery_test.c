@@ -279,6 +279,13 @@ TEST(window_widens_under_load_and_replies_do_not_wait_for_it)
         rig_pass(r, 1);
     }
     bgw_shard_look(r->shard, &view);
+    CHECK_EQ_I64(view.window_ms, 0); /* each write carried one: waiting would have gathered nothing */
+    for (int i = 0; i < 40; i++) {
+        rig_record(r, "A", "NGN", ++v, "2");
+        rig_record(r, "A", "NGN", ++v, "2");
+        rig_pass(r, 1);
+    }
+    bgw_shard_look(r->shard, &view);
     CHECK(view.window_ms > 1 && view.window_ms <= 10);
     rig_pass(r, 20);
     rig_record(r, "A", "NGN", ++v, "3");
