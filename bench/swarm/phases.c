@@ -15,7 +15,7 @@
 
 #define MS_NS 1000000ll
 #define SECOND_NS 1000000000ll
-#define LOOK_NS (MS_NS / 2)      /* while a burst is under way: confirmations are to be seen as they come */
+#define LOOK_NS MS_NS            /* while a burst is under way */
 #define REST_NS (5 * MS_NS)      /* while nothing is */
 #define SHORTEST_SLEEP_NS 200000 /* records that are due sooner leave together */
 
