@@ -152,7 +152,7 @@ def idle_1m_charts(f):
                                               Bar("everything, client too", f["machine_bytes_per_connection"], colour=7)])]
 
 
-PLAIN = idle_charts((1800, "target, one account: 1,800"), (2300, "an account each: 2,300"))
+PLAIN = idle_charts((1800, "target, one account: 1,800"), (2300, "target, an account each: 2,300"))
 
 SCENARIOS = [
     Scenario("idle", idle, 10000, "1 min", idle_table, PLAIN, short_clients=1000),
