@@ -131,6 +131,8 @@ static const char *complaint(const struct options *o)
         return "--messages, --seconds, --burst and --rate are not below 0";
     if (o->slow_percent < 0 || o->slow_percent > 100 || o->slow_bytes_per_s < 0 || o->storm_percent < 0 || o->storm_percent > 100)
         return "--slow-percent and --storm-percent go from 0 to 100";
+    if (o->storm_percent > 0 && o->seconds && o->storm_at_s >= o->seconds)
+        return "--storm-at-s is before the end of --seconds";
     if (o->workers < 1 || o->workers > SWARM_WORKERS_MAX || o->workers > o->clients)
         return "--workers goes from 1 to 64, not above --clients";
     if ((o->clients + o->workers - 1) / o->workers > SWARM_WORKER_CLIENTS_MAX)
