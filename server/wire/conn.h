@@ -32,7 +32,6 @@ struct bgw_conn_host {
     struct bgw_api api;
     struct bgw_native native;  /* holds shard and auth too */
     struct bgw_estate estate;  /* SignalR and app frames */
-    struct bgw_token_cache *tokens;        /* of requests; NULL: none */
     struct bgw_attachments *attachments;   /* borrowed, of all shards */
     uint8_t connection_key[32];            /* signs SignalR's connection tokens; the same on every replica */
     uint8_t index;                         /* of the shard */

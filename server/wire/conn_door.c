@@ -205,7 +205,7 @@ static void refuse_token(struct bgw_conn *c, enum bgw_auth_result result, const 
     };
     if (result != BGW_AUTH_MISSING)
         conn_audit(c, BGW_AUDIT_REFUSED, claims->subject_hash ? claims : NULL, p.code);
-    bool read = flags & CONN_TOKEN_CACHED && !(flags & CONN_TOKEN_TEXT);
+    bool read = flags & CONN_TOKEN_REQUEST && !(flags & CONN_TOKEN_TEXT);
     if (!(flags & CONN_TOKEN_UNCOUNTED))
         bgw_metric_add(read ? BGW_M_READS_REFUSED : BGW_M_HANDSHAKES_UNAUTHORIZED, 1);
     if (flags & CONN_TOKEN_TEXT) {
@@ -220,7 +220,7 @@ static void refuse_rule(struct bgw_conn *c, enum bgw_refusal why, unsigned flags
 {
     if (flags & CONN_TOKEN_TEXT) {
         refuse_text(c, bgw_refusal_status(why), bgw_refusal_code(why), bgw_refusal_sentence(why), "");
-    } else if (flags & CONN_TOKEN_CACHED) {
+    } else if (flags & CONN_TOKEN_REQUEST) {
         const char *headers = bgw_refusal_status(why) == 503 ? "Retry-After: 2\r\n" : NULL;
         if (bgw_refusal_status(why) == 401)
             headers = "WWW-Authenticate: Bearer realm=\"balances\", error=\"invalid_request\"\r\n";
@@ -241,14 +241,6 @@ static void wait_for_key(struct bgw_conn *c, unsigned flags)
         refuse_rule(c, BGW_REFUSAL_KEY_UNAVAILABLE, flags);
 }
 
-static enum bgw_auth_result verify(struct bgw_conn *c, struct bgw_slice token, unsigned flags, struct bgw_claims *claims)
-{
-    struct bgw_conn_host *h = c->host;
-    if (flags & CONN_TOKEN_CACHED && h->tokens)
-        return bgw_token_cache_verify(h->tokens, token, conn_now(c), claims);
-    return bgw_auth_verify(h->native.auth, token, conn_now(c), claims);
-}
-
 enum conn_token conn_door_token(struct bgw_conn *c, const struct bgw_http_request *r, unsigned flags, struct bgw_claims *claims)
 {
     size_t len = 0;
@@ -261,7 +253,7 @@ enum conn_token conn_door_token(struct bgw_conn *c, const struct bgw_http_reques
     }
     if (!given && !(flags & CONN_TOKEN_REQUIRED))
         return CONN_TOKEN_NONE;
-    enum bgw_auth_result result = given ? verify(c, bgw_slice_of(c->host->token, len), flags, claims) : BGW_AUTH_MISSING;
+    enum bgw_auth_result result = given ? bgw_native_verify(&c->host->native, bgw_slice_of(c->host->token, len), conn_now(c), claims) : BGW_AUTH_MISSING;
     if (result == BGW_AUTH_PENDING) {
         wait_for_key(c, flags);
         return CONN_TOKEN_ENDED;

@@ -243,7 +243,7 @@ static enum bgw_refusal check_stream(const struct bgw_conn *c, const struct bgw_
 void conn_ops_request(struct bgw_conn *c)
 {
     const struct bgw_http_request *r = bgw_http_reader_request(c->busy->reader);
-    const unsigned flags = CONN_TOKEN_CACHED | CONN_TOKEN_REQUIRED | CONN_TOKEN_UNCOUNTED;
+    const unsigned flags = CONN_TOKEN_REQUEST | CONN_TOKEN_REQUIRED | CONN_TOKEN_UNCOUNTED;
     struct bgw_claims claims;
     enum bgw_refusal why = !c->host->ops ? BGW_REFUSAL_NOT_FOUND : wants_stream(r) ? check_stream(c, r) : BGW_REFUSAL_NONE;
     if (why) {

@@ -206,7 +206,7 @@ enum conn_token {
 };
 enum conn_token_flag {
     CONN_TOKEN_TEXT = 1,     /* a refusal as one line of text: a SignalR client shows it to its developer */
-    CONN_TOKEN_CACHED = 2,   /* many requests come with the same token */
+    CONN_TOKEN_REQUEST = 2, /* it wants an answer, no session: refused in a request's words, counted as a read */
     CONN_TOKEN_REQUIRED = 4, /* none: 401 */
     CONN_TOKEN_UNCOUNTED = 8, /* neither a read nor a handshake is refused with it */
 };

@@ -364,7 +364,7 @@ void conn_read_request(struct bgw_conn *c)
         refuse(c, &q, NULL, why);
         return;
     }
-    if (conn_door_token(c, r, CONN_TOKEN_CACHED | CONN_TOKEN_REQUIRED, &claims) != CONN_TOKEN_OK)
+    if (conn_door_token(c, r, CONN_TOKEN_REQUEST | CONN_TOKEN_REQUIRED, &claims) != CONN_TOKEN_OK)
         return;
     if (q.tenant.data && !bgw_slice_eq(q.tenant, bgw_slice_str(claims.tenant)))
         why = BGW_REFUSAL_OTHER_TENANT;

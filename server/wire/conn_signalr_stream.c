@@ -155,7 +155,7 @@ void conn_signalr_stream_post(struct bgw_conn *c, const struct bgw_http_request 
         conn_negotiate_refuse(c, r, BGW_REFUSAL_BODY_TOO_LARGE);
         return;
     }
-    if (conn_door_token(c, r, CONN_TOKEN_TEXT | CONN_TOKEN_REQUIRED | CONN_TOKEN_CACHED, &claims) != CONN_TOKEN_OK)
+    if (conn_door_token(c, r, CONN_TOKEN_TEXT | CONN_TOKEN_REQUIRED | CONN_TOKEN_REQUEST, &claims) != CONN_TOKEN_OK)
         return;
     enum bgw_attach_result result = post(c, r, &what, &claims);
     bgw_claims_deinit(&claims);

@@ -37,6 +37,7 @@ struct bgw_native { /* shard thread only; borrows */
     struct bgw_shard *shard;
     const struct bgw_native_door *door; /* NULL: every good token may be used */
     const struct bgw_auth *auth;
+    struct bgw_token_cache *tokens; /* NULL: none */
     const struct bgw_feed *feeds;
     size_t feed_count;
     struct bgw_native_scratch *scratch;
@@ -48,6 +49,9 @@ enum bgw_native_result {
                         again later */
 };
 
+/* A token of this shard's clients, through its cache: in a storm they come back with those that they had, and many requests come
+ * with the same one. */
+enum bgw_auth_result bgw_native_verify(const struct bgw_native *n, struct bgw_slice token, struct bgw_now now, struct bgw_claims *claims);
 /* One whole text message into calls of bgw_session_*. Every message gets an answer. */
 enum bgw_native_result bgw_native_command(const struct bgw_native *n, struct bgw_session *session,
                                           struct bgw_slice message, struct bgw_now now);

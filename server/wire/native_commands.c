@@ -231,6 +231,11 @@ static enum bgw_native_result on_unsub(struct command *c)
     return BGW_NATIVE_DONE;
 }
 
+enum bgw_auth_result bgw_native_verify(const struct bgw_native *n, struct bgw_slice token, struct bgw_now now, struct bgw_claims *claims)
+{
+    return n->tokens ? bgw_token_cache_verify(n->tokens, token, now, claims) : bgw_auth_verify(n->auth, token, now, claims);
+}
+
 /* The token of hello or auth. False with *result OK: there is no such member. */
 static bool read_token(struct command *c, struct bgw_claims *claims, enum bgw_auth_result *result)
 {
@@ -244,7 +249,7 @@ static bool read_token(struct command *c, struct bgw_claims *claims, enum bgw_au
         *result = BGW_AUTH_MALFORMED;
     else
         *result =
-            bgw_auth_verify(c->n->auth, bgw_slice_of(c->n->scratch->token, len), c->now, claims);
+            bgw_native_verify(c->n, bgw_slice_of(c->n->scratch->token, len), c->now, claims);
     return true;
 }
 

@@ -285,7 +285,7 @@ static enum bgw_status make_shared(struct bgw_worker *w)
 {
     const struct bgw_config *c = w->config.config;
     if (c->token_cache > 0 &&
-        bgw_token_cache_create(&w->host.tokens, w->config.auth, (size_t)c->token_cache, TOKEN_CACHE_BYTES) != BGW_OK)
+        bgw_token_cache_create(&w->host.native.tokens, w->config.auth, (size_t)c->token_cache, TOKEN_CACHE_BYTES) != BGW_OK)
         return BGW_NO_MEMORY;
     w->warm = (struct bgw_warm){.shard = w->shard, .feed = &w->config.feeds[0]};
     enum bgw_status status =
@@ -437,7 +437,7 @@ static void take_apart(struct bgw_worker *w)
     w->host.loop = NULL;
     bgw_native_scratch_destroy(&w->host.native.scratch);
     bgw_estate_scratch_destroy(&w->host.estate.scratch);
-    bgw_token_cache_destroy(&w->host.tokens);
+    bgw_token_cache_destroy(&w->host.native.tokens);
     if (w->shard)
         bgw_shard_destroy(&w->shard);
 }

@@ -358,10 +358,13 @@ enum bgw_auth_result bgw_auth_verify(const struct bgw_auth *auth, struct bgw_sli
     }
     return verdict;
 }
+static unsigned cache_asked;
+
 enum bgw_auth_result bgw_token_cache_verify(struct bgw_token_cache *cache, struct bgw_slice token, struct bgw_now at,
                                             struct bgw_claims *claims)
 {
     (void)cache;
+    cache_asked++;
     return bgw_auth_verify(NULL, token, at, claims);
 }
 const struct bgw_revocations *bgw_auth_revocations(const struct bgw_auth *auth)

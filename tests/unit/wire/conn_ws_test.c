@@ -148,6 +148,25 @@ TEST(a_choked_session_is_not_read_until_its_lane_is_free)
     close_conn();
 }
 
+TEST(tokens_of_upgrades_and_of_messages_are_looked_for_in_the_cache)
+{
+    static char cache; /* never looked into */
+    cache_asked = 0;
+    upgrade();
+    host.native.tokens = (struct bgw_token_cache *)(void *)&cache;
+    give_text("{\"op\":\"hello\",\"token\":\"x\"}");
+    CHECK(session.authenticated);
+    CHECK_EQ_I64(cache_asked, 1);
+    close_conn();
+
+    open_conn();
+    host.native.tokens = (struct bgw_token_cache *)(void *)&cache;
+    give_str(UPGRADE_BUT_END NATIVE "Authorization: Bearer x\r\n\r\n");
+    CHECK(session.authenticated);
+    CHECK_EQ_I64(cache_asked, 2);
+    close_conn();
+}
+
 TEST(limits_of_messages_depend_on_authentication)
 {
     static char big[70000];
