@@ -22,9 +22,9 @@ def times(us):
 def step(args, fleet, rate, number_of):
     """One rate: all clients connect, then the records come at their times whatever happens. An own prefix a step: versions
     begin at 1 again."""
-    seconds, records = short(args, 18, 4), max(1, rate // FANS)
+    seconds, warm, records = short(args, 20, 4), short(args, 4, 1), max(1, rate // FANS)
     accounts = max(1, args.clients // FANS)
-    with start_swarm(fleet, False, "--clients", args.clients, "--accounts", accounts, "--rate", records, "--seconds", seconds,
+    with start_swarm(fleet, False, "--clients", args.clients, "--accounts", accounts, "--rate", records, "--seconds", seconds, "--warm-ms", 1000 * warm,
                      "--prefix", f"rt{number_of:03d}:", "--timeout-s", 240) as s:
         done = s.result(wrong_ok=True)
     if done["wrong"]:

@@ -106,7 +106,7 @@ def burst(args):
     """CPU of the server's processes an update with sixteen pending for each client, an account each: ours against others
     in the same rounds."""
     board = Board(all_names()[:-1])
-    many = ["--clients", args.clients, "--per-client", 16, "--burst", 16, "--messages", short(args, 30, 5)]
+    many = ["--clients", args.clients, "--per-client", 16, "--burst", 16, "--messages", short(args, 30, 5), "--linger-ms", 5]
     board.go(args.pairs, lambda name: cpu_of(once(board, name, many, 16)), tell_cpu)
     return result(args, board, ["cpu_ns"])
 

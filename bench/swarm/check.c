@@ -40,16 +40,17 @@ static void note_latency(struct swarm *s, struct client *c, int account, uint64_
     int64_t due = 0, acked = 0;
     if (!s->board)
         return;
-    int64_t feed_ns = atomic_load_explicit(&s->control->feed_ns, memory_order_relaxed);
+    int64_t measure_ns = atomic_load_explicit(&s->control->measure_ns, memory_order_relaxed);
     if (!board_times(s->board, account, version, &due, &acked)) {
         COUNT(s, unremembered, 1);
         return;
     }
-    if (!feed_ns || due < feed_ns)
+    if (!measure_ns || due < measure_ns)
         return;
     int64_t now = probe_mono_ns();
     hist_add(c->slow ? &s->r->slow_latency : &s->r->latency, now - due);
-    hist_add(c->slow ? &s->r->slow_commit : &s->r->commit, acked ? now - acked : 0);
+    if (acked || s->opt.feed.sink == FEED_KAFKA) /* received before it was confirmed; others never confirm */
+        hist_add(c->slow ? &s->r->slow_commit : &s->r->commit, acked ? now - acked : 0);
 }
 
 /* Takes a version over into the slot and what it is worth into the sums. */

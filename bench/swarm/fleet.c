@@ -70,7 +70,8 @@ static bool enough_descriptors(const struct options *o)
 bool fleet_start(struct fleet *f, const struct options *o, struct board *board)
 {
     *f = (struct fleet){.results = results_shared(sizeof(*f->results) * (unsigned long)o->workers),
-                        .control = results_shared(sizeof(*f->control))};
+                        .control = results_shared(sizeof(*f->control)),
+                        .warm_ns = (int64_t)o->warm_ms * 1000000};
     if (!f->results || !f->control) {
         fprintf(stderr, "swarm: no memory for the results\n");
         return false;
@@ -117,8 +118,11 @@ bool fleet_alive(struct fleet *f)
 
 void fleet_say(struct fleet *f, enum phase phase)
 {
-    if (phase == PHASE_FEED)
-        atomic_store_explicit(&f->control->feed_ns, probe_mono_ns(), memory_order_relaxed);
+    if (phase == PHASE_FEED) {
+        int64_t now = probe_mono_ns();
+        atomic_store_explicit(&f->control->feed_ns, now, memory_order_relaxed);
+        atomic_store_explicit(&f->control->measure_ns, now + f->warm_ns, memory_order_relaxed);
+    }
     atomic_store_explicit(&f->control->phase, phase, memory_order_release);
 }
 

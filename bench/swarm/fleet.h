@@ -16,6 +16,7 @@ struct fleet {
     struct control *control;
     pid_t pids[SWARM_WORKERS_MAX];
     int count;
+    int64_t warm_ns; /* of the feed, that is not measured */
 };
 
 /* To be called before anything that has threads. False, and why on stderr. */

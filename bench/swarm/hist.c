@@ -60,7 +60,7 @@ uint64_t hist_quantile_ns(const struct hist *h, double q)
 
 void hist_print(const char *name, const struct hist *h)
 {
-    printf("\"%s\":{\"n\":%llu,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}", name,
-           (unsigned long long)h->count, (double)hist_quantile_ns(h, 0.5) / 1e3, (double)hist_quantile_ns(h, 0.9) / 1e3,
-           (double)hist_quantile_ns(h, 0.99) / 1e3, (double)hist_quantile_ns(h, 0.999) / 1e3, (double)h->max_ns / 1e3);
+    printf("\"%s\":{\"n\":%llu,\"min\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}", name,
+           (unsigned long long)h->count, (double)hist_quantile_ns(h, 0) / 1e3, (double)hist_quantile_ns(h, 0.5) / 1e3,
+           (double)hist_quantile_ns(h, 0.9) / 1e3, (double)hist_quantile_ns(h, 0.99) / 1e3, (double)hist_quantile_ns(h, 0.999) / 1e3, (double)h->max_ns / 1e3);
 }

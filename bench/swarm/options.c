@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { LONG_FIRST = 256, O_PUBLISH, O_WATCH_ZIPF, O_PICK_ZIPF, O_WORKERS, O_SECONDS, O_SLOW, O_SLOW_BYTES, O_STORM,
-       O_STORM_AT, O_CHURN, O_IDEMPOTENT };
+       O_STORM_AT, O_CHURN, O_IDEMPOTENT, O_LINGER, O_WARM };
 
 static const struct option LONG_OPTIONS[] = {
     {"url", 1, 0, 'u'},          {"token", 1, 0, 't'},
@@ -31,14 +31,16 @@ static const struct option LONG_OPTIONS[] = {
     {"seconds", 1, 0, O_SECONDS}, {"slow-percent", 1, 0, O_SLOW},
     {"slow-bytes-per-s", 1, 0, O_SLOW_BYTES}, {"storm-percent", 1, 0, O_STORM},
     {"storm-at-s", 1, 0, O_STORM_AT}, {"churn-per-s", 1, 0, O_CHURN},
-    {"idempotent", 0, 0, O_IDEMPOTENT}, {0, 0, 0, 0},
+    {"idempotent", 0, 0, O_IDEMPOTENT}, {"linger-ms", 1, 0, O_LINGER},
+    {"warm-ms", 1, 0, O_WARM},   {0, 0, 0, 0},
 };
 
 static const char USAGE[] =
     "usage: bgw-swarm --url HOST:PORT [--url …] --token T --publish kafka:HOST:PORT|trigger:PORT|nats:…|mqtt:…|nchan:…\n"
-    "  [--kafka HOST:PORT | --raw --trigger PORT] [--topic T] [--idempotent] [--prefix P] [--server-pid PID …]\n"
+    "  [--kafka HOST:PORT | --raw --trigger PORT] [--topic T] [--idempotent] [--linger-ms N] [--prefix P] [--server-pid PID …]\n"
     "  --clients N --accounts N --per-client N --connect-per-s N [--watch-zipf S] [--pick-zipf S] [--workers N]\n"
-    "  --messages N | --seconds S  [--burst N: lockstep | --rate N: open loop] [--spread] [--idle-ms N] [--timeout-s N]\n"
+    "  --messages N | --seconds S  [--burst N: lockstep | --rate N: open loop] [--spread] [--idle-ms N]\n"
+    "  [--warm-ms N: of the feed, no part of the latencies] [--timeout-s N]\n"
     "  [--slow-percent P [--slow-bytes-per-s K]] [--storm-percent M --storm-at-s T] [--churn-per-s N]\n"
     "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse|raw|nats|mqtt|socketio|nchan|ws]\n"
     "or: bgw-swarm reads|cold|origin …, each with options of its own\n";
@@ -97,6 +99,8 @@ static bool take_number(struct options *o, int c, const char *value)
 {
     switch (c) {
     case 'c': o->clients = atoi(value); return true;
+    case O_LINGER: o->feed.linger_ms = atoi(value); return true;
+    case O_WARM: o->warm_ms = atoi(value); return true;
     case 'a': o->accounts = atoi(value); return true;
     case 'p': o->per_client = atoi(value); return true;
     case 'C': o->connect_per_s = atoi(value); return true;

@@ -45,7 +45,8 @@ enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_FEED, PHASE_SETTLE, PHASE_END };
 
 struct control {
     _Atomic int phase;
-    _Atomic int64_t feed_ns; /* when the feed began: what was due before is no part of a latency */
+    _Atomic int64_t feed_ns;    /* when the feed began */
+    _Atomic int64_t measure_ns; /* 0: not yet; what was due before is no part of a latency */
 };
 
 /* The writer. Release: who sees `held` sees what was counted before it. */
