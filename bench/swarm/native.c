@@ -109,6 +109,8 @@ static void on_hello(struct swarm *s, struct client *c)
 {
     if (s->opt.hold)
         s->greeted++;
+    else if (s->opt.greet_only)
+        swarm_live(s, c);
     else
         swarm_subscribe(s, c);
 }

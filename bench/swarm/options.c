@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { LONG_FIRST = 256, O_PUBLISH, O_WATCH_ZIPF, O_PICK_ZIPF, O_WORKERS, O_SECONDS, O_SLOW, O_SLOW_BYTES, O_STORM,
-       O_STORM_AT, O_CHURN, O_IDEMPOTENT, O_LINGER, O_WARM };
+       O_STORM_AT, O_CHURN, O_IDEMPOTENT, O_LINGER, O_WARM, O_GREET_ONLY };
 
 static const struct option LONG_OPTIONS[] = {
     {"url", 1, 0, 'u'},          {"token", 1, 0, 't'},
@@ -32,7 +32,8 @@ static const struct option LONG_OPTIONS[] = {
     {"slow-bytes-per-s", 1, 0, O_SLOW_BYTES}, {"storm-percent", 1, 0, O_STORM},
     {"storm-at-s", 1, 0, O_STORM_AT}, {"churn-per-s", 1, 0, O_CHURN},
     {"idempotent", 0, 0, O_IDEMPOTENT}, {"linger-ms", 1, 0, O_LINGER},
-    {"warm-ms", 1, 0, O_WARM},   {0, 0, 0, 0},
+    {"warm-ms", 1, 0, O_WARM},   {"greet-only", 0, 0, O_GREET_ONLY},
+    {0, 0, 0, 0},
 };
 
 static const char USAGE[] =
@@ -42,6 +43,7 @@ static const char USAGE[] =
     "  --messages N | --seconds S  [--burst N: lockstep | --rate N: open loop] [--spread] [--idle-ms N]\n"
     "  [--warm-ms N: of the feed, no part of the latencies] [--timeout-s N]\n"
     "  [--slow-percent P [--slow-bytes-per-s K]] [--storm-percent M --storm-at-s T] [--churn-per-s N]\n"
+    "  [--greet-only: native, with --messages 0; nobody subscribes, whoever is greeted is live]\n"
     "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse|raw|nats|mqtt|socketio|nchan|ws]\n"
     "or: bgw-swarm reads|cold|origin …, each with options of its own\n";
 
@@ -83,6 +85,7 @@ static bool take_word(struct options *o, int c, const char *value)
     case O_PUBLISH: return feed_parse_sink(value, &o->feed);
     case 'T': o->feed.topic = value; return true;
     case O_IDEMPOTENT: o->feed.idempotent = true; return true;
+    case O_GREET_ONLY: o->greet_only = true; return true;
     case 'R': o->speech = &speech_raw; return true;
     case 'S': o->spread = true; return true;
     case 'x': o->prefix = value; return true;
@@ -137,6 +140,8 @@ static const char *complaint(const struct options *o)
         return "--slow-percent and --storm-percent go from 0 to 100";
     if (o->storm_percent > 0 && o->seconds && o->storm_at_s >= o->seconds)
         return "--storm-at-s is before the end of --seconds";
+    if (o->greet_only && (o->speech != &speech_native || o->messages || o->seconds))
+        return "--greet-only is of the native dialect, with --messages 0: who has not subscribed is told nothing";
     if (o->workers < 1 || o->workers > SWARM_WORKERS_MAX || o->workers > o->clients)
         return "--workers goes from 1 to 64, not above --clients";
     if ((o->clients + o->workers - 1) / o->workers > SWARM_WORKER_CLIENTS_MAX)

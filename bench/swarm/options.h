@@ -34,6 +34,7 @@ struct options {
     int slow_bytes_per_s; /* 0: reads nothing after it is live */
     bool tls, spread;     /* spread: clients join during the feed */
     bool hold;            /* whoever is greeted does not subscribe yet */
+    bool greet_only;      /* whoever is greeted is live and never subscribes */
 };
 
 bool options_parse(struct options *o, int argc, char **argv); /* false: the usage is on stderr */

@@ -138,10 +138,10 @@ static bool everybody_is_live(const struct run *r)
 
 /* ---- phases ---- */
 
-/* Every account has a value before anybody asks for it, where the server keeps one to be asked for. */
+/* Every account has a value before anybody asks for it, where anybody will and the server keeps one. */
 static bool seed(struct run *r)
 {
-    if (r->opt.feed.sink != FEED_KAFKA)
+    if (r->opt.feed.sink != FEED_KAFKA || r->opt.greet_only)
         return true;
     for (int a = 0; a < r->opt.accounts; a++) {
         publish(r, a, probe_mono_ns());

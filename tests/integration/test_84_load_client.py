@@ -35,7 +35,7 @@ class Liar:
     """Says to every client what `say` makes of a version that was published: frames, or None for the end of the connection."""
 
     def __init__(self, say, greet=b"", after=b""):
-        self.say, self.greet, self.after, self.clients = say, greet, after, []
+        self.say, self.greet, self.after, self.clients, self.asked = say, greet, after, [], []
         self.door, self.trigger = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
         self.address, self.trigger_port = "127.0.0.1:%d" % self.door.getsockname()[1], str(self.trigger.getsockname()[1])
         for work in (self.welcome, self.feed):
@@ -54,7 +54,7 @@ class Liar:
         self.clients.append(c)
         c.sendall(UPGRADED + self.greet)
         if self.greet:
-            c.recv(65536)  # its subscription
+            self.asked.append(c.recv(65536))  # its subscription; b"": it went without one
             c.sendall(self.after)
 
     def feed(self):
@@ -210,6 +210,30 @@ def test_mark_that_is_right_is_no_failure():
         return upd(entry(version)) + frame({"ev": "mark", "digest": f"{digest:016x}"})
     report, _ = load(say, "--rate", "100", greet=HELLO, after=LIVE)
     assert (report["wrong"], report["digests_checked"]) == (0, CLIENTS * MESSAGES), report
+
+
+GREET_ONLY = ("--greet-only", "--messages", "0")
+
+
+def test_who_is_only_greeted_is_live_and_asks_for_nothing():
+    with Liar(lambda v: b"", greet=HELLO) as liar:
+        done = subprocess.run(command(liar, *GREET_ONLY), capture_output=True, text=True, timeout=60, check=False)
+        until(lambda: len(liar.asked) == CLIENTS, 5, "every client to be gone")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["completed"], report["live"], report["connects"], report["wrong"]) == (0, True, CLIENTS, CLIENTS, 0), report
+    assert liar.asked == [b""] * CLIENTS and report["feed"]["published"] == 0
+
+
+def test_who_is_not_greeted_is_not_live():
+    report, _ = load(lambda v: b"", *GREET_ONLY, "--timeout-s", "2")
+    assert (report["completed"], report["live"]) == (False, 0), report
+
+
+@pytest.mark.parametrize("more", [("--messages", "8"), ("--seconds", "1"), ("--raw",), ("--dialect", "sse")])
+def test_greeting_alone_goes_with_nothing_that_has_to_be_told(more):
+    with Liar(lambda v: b"", greet=HELLO) as liar:
+        done = subprocess.run(command(liar, *GREET_ONLY, *more), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "") and "--greet-only" in done.stderr.splitlines()[0], done.stderr
 
 
 def workers_of(process):
