@@ -41,6 +41,7 @@ RATE = {"rate": 5000, "records_s": 500, "kept_up_percent": 100.0, "completed": T
 IDLE = {"bytes_per_connection": {"one <hot> account": {"rss": s(1700, 1750, 1790), "kernel_slab": s(4000, 4100, 4200), "clients": 10000}}, "clients": 10000}
 MOST = {"requests_s": s(90000, 99000, 104000), "p50_ms": s(0.2, 0.3, 0.4), "p99_ms": s(1, 2, 3), "server_cpu_us": s(10, 11, 12),
         "client_cpu_us": s(7, 7.5, 8)}
+ARRIVAL = {"bgw_us": s(40, 45, 50), "raw_us": s(28, 30, 31), "bgw_over_raw": s(1.3, 1.5, 1.6)}
 K6 = {"metrics": {"http_req_duration": {"med": 0.4, "p(99)": 4.2}, "checks": {"passes": 100, "fails": 0}}, "crossed": []}
 
 # of each scenario figures as it makes them, as small as they can be
@@ -62,7 +63,7 @@ CANNED = {
              "rss_peak_kib": {"without": s(1, 2, 3), "with": s(1, 2, 3)}, "kib_a_stalled_client": s(-2, 20, 30), "last_stalled": {}},
     "soak": {"clients": 10000, "seconds": 600, "rss_kib": [[10.0, 40000], [20.0, 41000]], "rss_growth_kib_a_minute": -3.5,
              "minutes": [TIMES, TIMES], "entries": 3000000, "wrong": 0, "connects": 22000, "each_s": 60, "digests_checked": 5000},
-    "accept": {k: {"bgw_us": s(80, 90, 99), "raw_us": s(25, 26, 27), "bgw_over_raw": s(3, 3.3, 3.5)} for k in ("plain", "tls")} | {"clients": 5000},
+    "accept": {"arrivals": {k: ARRIVAL | {"with_idle": ARRIVAL, "connect_per_s": 2000} for k in ("greeted", "live, TLS")}, "clients": 10000, "pairs": 5},
     "handshakes": {"per_core_second": {"bgw": s(2300, 2500, 2600), "raw": s(2500, 2700, 2900)}, "ratio": s(0.87, 0.9, 0.99)},
     "reads": {"estate": {"requests_s": 10737, "p99_ms": 47, "failed_percent": 0}, "one hot key": {"steps": [STEP, STEP | {"rate": 5000}], "origin_calls": 9}},
     "reads-mixed": {"steps": [STEP, STEP | {"rate": 5000}], "origin_calls": 9, "answers": 10},
@@ -113,6 +114,12 @@ def test_a_part_of_nothing_is_no_percent():
                                          (float("inf"), "-"), (None, "-"), (5, "5"), (-2.5, "-2.50")])
 def test_numbers_have_three_digits_that_mean_something(value, words):
     assert number(value) == words
+
+
+def test_what_an_idle_process_uses_is_no_part_of_an_arrival():
+    without_idle = sys.modules["scenarios.accept"].without_idle
+    assert without_idle(100.0, 0.02, 5.0, 10000) == pytest.approx(90.0)  # 100 ms in 5 s, on 10,000 arrivals
+    assert without_idle(35.0, 0.0, 5.0, 10000) == 35.0
 
 
 # ---- tables ----
