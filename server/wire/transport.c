@@ -59,6 +59,18 @@ static bool memory_left(const struct bgw_transport *t)
     return left;
 }
 
+static void admit_plain(struct bgw_socket *s)
+{
+    struct bgw_transport *t = s->transport;
+    s->attached = bgw_loop_attach(t->loop, &s->watch) == BGW_OK;
+    if (s->attached) {
+        bgw_socket_adopted(s);
+        return;
+    }
+    bgw_metric_add(BGW_M_CONNECTIONS_REFUSED_OVERLOAD, 1);
+    bgw_socket_on_gone(s);
+}
+
 static void admitted(void *arg, int fd, const struct bgw_admitted *who, int64_t deadline_ms)
 {
     struct bgw_transport *t = arg;
@@ -70,6 +82,10 @@ static void admitted(void *arg, int fd, const struct bgw_admitted *who, int64_t 
         return;
     }
     bgw_socket_begin(s, t, fd, who, deadline_ms);
+    if (!s->secure) {
+        admit_plain(s);
+        return;
+    }
     make_way(t);
     t->adopting = s;
     struct lws *wsi = bgw_transport_lws_adopt(s);
@@ -79,7 +95,7 @@ static void admitted(void *arg, int fd, const struct bgw_admitted *who, int64_t 
         bgw_socket_adopted(s);
         return;
     }
-    bgw_metric_add(shown && s->secure ? BGW_M_TLS_FAILED : BGW_M_CONNECTIONS_REFUSED_OVERLOAD, 1);
+    bgw_metric_add(shown ? BGW_M_TLS_FAILED : BGW_M_CONNECTIONS_REFUSED_OVERLOAD, 1);
     t->handshakes -= s->handshaking;
     bgw_admission_give_back(t->admission, who);
     bgw_pool_give(&t->sockets, s);
@@ -172,7 +188,7 @@ enum bgw_status bgw_transport_create(struct bgw_transport **out, struct bgw_loop
         bgw_transport_describe(fd, bound, sizeof(bound));
     }
     struct bgw_transport *t = allocate(loop, config, ops);
-    enum bgw_status status = t ? bgw_transport_lws_create(t) : BGW_NO_MEMORY;
+    enum bgw_status status = !t ? BGW_NO_MEMORY : t->tls ? bgw_transport_lws_create(t) : BGW_OK;
     if (status != BGW_OK) {
         close(fd);
         bgw_transport_destroy(&t);
@@ -261,7 +277,7 @@ void bgw_transport_turn_end(struct bgw_transport *t)
 
 int64_t bgw_transport_wait_max_ms(struct bgw_transport *t)
 {
-    int ms = lws_service_adjust_timeout(t->context, WAIT_MAX_MS, 0);
+    int ms = t->context ? lws_service_adjust_timeout(t->context, WAIT_MAX_MS, 0) : WAIT_MAX_MS;
     t->forced_service = ms == 0;
     return bgw_list_empty(&t->doomed) ? ms : 0;
 }

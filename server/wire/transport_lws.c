@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transport_lws: hides how libwebsockets is set up and what it calls: one context a shard thread, RAW
- * role, driven by our loop through event_lib_custom. With TLS the library makes the context and the
+ * transport_lws: hides how libwebsockets is set up and what it calls: one context a shard thread with
+ * TLS, RAW role, driven by our loop through event_lib_custom. The library makes the context and the
  * connections of OpenSSL; our tls room furnishes the context, and the library never sees a
  * certificate. Everything that it tells goes to transport_socket.c, on the loop's thread.
  */
@@ -118,7 +118,7 @@ struct lws *bgw_transport_lws_adopt(struct bgw_socket *s)
 {
     const lws_adopt_desc_t adopt = {
         .vh = s->transport->vhost,
-        .type = LWS_ADOPT_SOCKET | (s->secure ? LWS_ADOPT_ALLOW_SSL : 0),
+        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
         .fd.sockfd = s->watch.fd,
         .vh_prot_name = "gw",
         .opaque = s,
@@ -160,7 +160,7 @@ enum bgw_status bgw_transport_lws_create(struct bgw_transport *t)
         .alpn = "http/1.1",
         .log_cx = &t->log,
         .user = t,
-        .options = t->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0,
+        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX,
     };
     t->log.u.emit = emit_log;
     t->log.lll_flags = LLL_ERR;
@@ -171,8 +171,6 @@ enum bgw_status bgw_transport_lws_create(struct bgw_transport *t)
         return BGW_NO_MEMORY;
     t->vhost = lws_get_vhost_by_name(t->context, "gw");
     BGW_ASSERT(t->vhost);
-    if (!t->tls)
-        return BGW_OK;
     BGW_ASSERT(t->ssl_ctx); /* furnished only now: after that call the library still sets what it likes */
     return bgw_tls_furnish(t->tls, t->ssl_ctx);
 }

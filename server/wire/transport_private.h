@@ -21,19 +21,22 @@
 
 #define BGW_INPUT_BYTES 17408 /* one read: a whole TLS record, so that none is left in part */
 
-struct bgw_socket { /* its transport's thread only; beside it the library has its own, and OpenSSL */
+struct bgw_rest;
+
+struct bgw_socket { /* its transport's thread only; with TLS the library has its own beside it, and OpenSSL */
     struct bgw_loop_fd watch;
     struct bgw_timer timer; /* shaking hands: the deadline; buffered: no progress; half-closed: lingering */
     struct bgw_list link;   /* on `handshaking`, `open` or `doomed` */
     struct bgw_transport *transport;
-    struct lws *wsi;
+    struct lws *wsi;        /* TLS only */
+    struct bgw_rest *rest;  /* plain only: of the last write, what was not taken; NULL: everything was */
     void *user;
     struct bgw_admitted who;
     bool attached;          /* to the loop */
     bool secure;            /* TLS */
     bool handshaking;       /* not opened yet */
     bool opened;            /* `closed` is owed */
-    bool want_in, want_out; /* what the library asks to be told */
+    bool want_in, want_out; /* what the library asks to be told; plain: input, always */
     bool paused, buffered;
     bool finishing;         /* no more writes; close when flushed and the peer has ended */
     bool ending;            /* close_notify waits until the socket takes bytes */
@@ -49,7 +52,7 @@ struct bgw_transport { /* its loop's thread only */
     int64_t stall_ms, linger_ms;
     size_t sockets_max, count, handshakes;
     lws_log_cx_t log; /* the library's default one has a plain counter that all threads would share */
-    struct lws_context *context;
+    struct lws_context *context; /* NULL: a plain port */
     struct lws_vhost *vhost;
     struct ssl_ctx_st *ssl_ctx; /* the vhost's */
     struct bgw_refuser refuser;
@@ -71,13 +74,21 @@ void bgw_transport_released(struct bgw_socket *s); /* the library has let go of 
 void bgw_socket_begin(struct bgw_socket *s, struct bgw_transport *t, int fd, const struct bgw_admitted *who, int64_t deadline_ms);
 void bgw_socket_adopted(struct bgw_socket *s);  /* the library has it: opened now, or after the handshake */
 void bgw_socket_doom(struct bgw_socket *s);
-void bgw_socket_reap(struct bgw_socket *s);     /* enters the library so that it closes; the socket is gone then */
+void bgw_socket_reap(struct bgw_socket *s);     /* closes it; the socket is gone then */
 void bgw_socket_on_received(struct bgw_socket *s, struct bgw_slice bytes);
 void bgw_socket_on_writable(struct bgw_socket *s);
+void bgw_socket_progress(struct bgw_socket *s); /* some of what is kept has left */
+void bgw_socket_drained(struct bgw_socket *s);  /* all of it has */
 void bgw_socket_on_closed(struct bgw_socket *s);
 void bgw_socket_on_gone(struct bgw_socket *s);  /* the last that the library says of it */
 
-/* transport_lws.c */
+/* transport_plain.c */
+/* BGW_AGAIN: a rest is kept, and goes when the socket takes it; else the connection is broken. */
+BGW_MUST_CHECK enum bgw_status bgw_plain_send(struct bgw_socket *s, struct bgw_slice bytes);
+void bgw_plain_ready(struct bgw_socket *s, uint32_t events);
+void bgw_plain_drop(struct bgw_socket *s); /* what is kept */
+
+/* transport_lws.c: with TLS only */
 BGW_MUST_CHECK enum bgw_status bgw_transport_lws_create(struct bgw_transport *t);
 struct lws *bgw_transport_lws_adopt(struct bgw_socket *s); /* takes its descriptor, also on failure */
 
