@@ -75,7 +75,7 @@ struct bgw_dialect {
     bool heartbeat;  /* keepalive has its own rhythm (heartbeat_ms without a word from us) and is not answered */
     bool greeting;   /* of connections that have not said yet which dialect they speak: greeting_ms to do so, no commands */
     bool marks;      /* wants `mark` every mark_ms */
-    bool id_each;    /* wants `mark` after the updates of each write, with w and digest empty: a stream that can be continued anywhere */
+    bool id_each;    /* wants `mark` after `sub`, `live` and the updates of each write, w and digest empty: a stream continued anywhere */
     /* Once per slot value and shard, shared by all subscribers; never NULL-terminated text. NULL: no memory. */
     struct bgw_blob *(*prepare)(const struct bgw_update *u);
     /* Updates of one message: begin (returns where it began), add one or more, end. */

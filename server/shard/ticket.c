@@ -226,6 +226,15 @@ static void consume_evidence(const struct ticket *t)
 
 /* ---- the reply ---- */
 
+/* A stream's client is to have an id before it is shown anything: a write may break before its end, and
+ * who comes again without any id would not be waited for by a replica that is behind. */
+static void first_id(struct bgw_shard *s, struct bgw_session *n, struct bgw_buf *control)
+{
+    struct writing w = {.s = s, .n = n, .out = control};
+    if (n->dialect->id_each && !(n->flags & SESSION_RESUMED))
+        encode_id(&w);
+}
+
 static void reply(struct bgw_shard *s, struct ticket *t)
 {
     struct bgw_session *n = t->session;
@@ -249,6 +258,7 @@ static void reply(struct bgw_shard *s, struct ticket *t)
     struct bgw_buf *control = session_control_begin(n);
     if (control) {
         n->dialect->sub_reply(control, &r);
+        first_id(s, n, control);
         session_control_end(n);
     }
     t->replied = true;

@@ -38,7 +38,7 @@ def problem(response):
 # ---- what comes ----
 
 @BOTH_BROKERS
-def test_each_account_comes_once_and_then_each_change_with_an_id(gateway, feed):
+def test_each_account_comes_once_and_then_each_change_and_an_id_covers_each_write(gateway, feed):
     feed.put("A", 1)
     feed.put("B", 5, "USD")
     feed.put("B", 6)
@@ -50,18 +50,21 @@ def test_each_account_comes_once_and_then_each_change_with_an_id(gateway, feed):
         assert s.balances == {("A", "NGN"): 1, ("B", "USD"): 5}
         assert s.states["C"] == "unknown"
         assert all(entry["snap"] for entry in s.updates())
+        assert [has_id for name, _, has_id in s.events if name in ("sub", "live")] == [True, True]
+        assert not s.uncovered()
         feed.put("A", 2, txnId="t\n\r\u2028x", deltaMinor=1)
         feed.flush()
         s.until(lambda: s.balance("A") == 2)
         entry = s.updates()[-1]
         assert "snap" not in entry and entry["d"]["txnId"] == "t\n\r\u2028x" and entry["d"]["deltaMinor"] == "1"
+        assert s.events[-1][2] and not s.uncovered()  # a change alone has its id
         feed.put("C", 3)
         feed.put("B", 7, "USD")
         feed.put("B", 8)  # not this one
         feed.flush()
         s.until(lambda: s.balance("C") == 3 and s.balance("B", "USD") == 7)
         s.drain(0.5)
-        assert len(s.updates()) == 5 and all(has_id for name, _, has_id in s.events if name == "upd")
+        assert len(s.updates()) == 5 and not s.uncovered()
         assert s.balance("B") is None
         s.check()
     until(lambda: gateway.metrics()['bgw_dialect_sessions{dialect="sse"}'] == 0, what="the stream to be gone")
@@ -199,11 +202,39 @@ def test_a_stream_that_is_cut_again_and_again_loses_nothing(kafka):
                 try:
                     s.receive(0.05)
                 except TimeoutError:
+                    assert not s.fresh & s.uncovered().keys(), seed  # nothing more comes: the write has ended
                     break
         feed.flush()
         s.connect(a).until(lambda: s.live and all(s.balance(k) == v for k, v in newest.items()), what=f"the newest, seed {seed}")
         assert not s.errors, (seed, s.errors[:5])
         assert s.repeats < 20, (seed, s.repeats)  # with nothing to go by, each of the 40 connections would show all eight
+
+
+def test_a_stream_that_breaks_inside_its_snapshot_repeats_at_most_the_write_that_broke(kafka):
+    topic = kafka.create()
+    accounts = [f"account-with-a-long-name:{i:03}" for i in range(200)]
+    with Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic, BGW_RESUME_SECRET=RESUME_SECRET, BGW_FLUSH_BYTES_MAX=4096) as a, \
+            Gateway(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic, BGW_RESUME_SECRET=RESUME_SECRET) as b:
+        feed = Feed(kafka.bootstrap, topic, readers=[a, b])
+        for account in accounts:
+            feed.put(account, 1)
+        feed.flush()
+        everything, judged, broken = token(everything=True), 0, 0
+        for count in (1, 2, 20, 40, 55, 90, 123, 160, 199, 200):
+            s = Events(a, *accounts, token=everything).connect()
+            s.until(lambda s=s, count=count: len(s.updates()) == count)
+            covered = {key for key, _ in s.covered}
+            assert count - 4096 // 100 <= len(covered) <= count  # an id with each 4 KiB, and no event is shorter than 100 bytes
+            s.connect(b).until(lambda s=s: s.live)
+            assert len(s.balances) == 200 and not s.uncovered()
+            if s.sub["current"] or not covered:  # else it could not be judged in time, and everything came once more
+                assert set(s.sub["current"]) == covered and len(s.updates()) == count + 200 - len(covered)
+                assert s.broken_repeats == count - len(covered) and s.repeats == 0
+                judged += 1
+            broken += s.broken_repeats
+            s.check()
+            s.cut()
+        assert judged >= 5 and broken > 0
 
 
 def test_an_id_that_is_none_is_counted_and_everything_is_sent(gateway, feed):

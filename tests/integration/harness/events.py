@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An EventSource over a bare socket: reads the stream as the HTML standard says, comes again with the
-last event's id, and checks what every client may rely on: whole blocks, a version that never goes
-back, comes once on a connection and not at all where it is called current, merged counts that close
-every gap."""
+last event's id, and checks what every client may rely on: whole blocks, an id before the first value
+and with each `live`, a version that never goes back, comes once on a connection and not at all where
+it is called current, merged counts that close every gap. An id covers all that was shown before it:
+what no id covers when the connection is cut was of a write that broke, and may come once more."""
 
 import json
 import socket
@@ -27,7 +28,8 @@ class Events:
         self.last_id, self.retry_ms = last_id, None
         self.balances, self.versions, self.states = {}, {}, {}
         self.events, self.errors, self.revoked = [], [], []
-        self.comments = self.merged = self.repeats = 0
+        self.comments = self.merged = self.repeats = self.broken_repeats = 0
+        self.covered = {}  # slot: its version that an id speaks of
         self.sub = self.live = self.bye = None
         self.sock = None
 
@@ -64,6 +66,7 @@ class Events:
         self.sock.sendall(self.request())
         self.buffer, self.sub, self.live, self.bye, self.ended = b"", None, None, None, False
         self.fresh = set()  # slots that were shown on this connection
+        self.broken = self.uncovered()
         while b"\r\n\r\n" not in self.buffer:
             assert self.more(10), "ended before its head"
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
@@ -125,6 +128,10 @@ class Events:
         event = name, json.loads("\n".join(data)), any(line.startswith("id: ") for line in lines)
         self.events.append(event)
         getattr(self, f"on_{name}")(event[1])
+        if event[2]:
+            self.covered.update((slot, self.versions[slot]) for slot in self.fresh)
+        elif name == "live" or name == "upd" and not self.last_id:
+            self.errors.append(f"no id with {event}")
         return event
 
     def receive(self, timeout=10):
@@ -188,7 +195,10 @@ class Events:
             if new[1] < old[1]:
                 self.errors.append(f"{slot} went back from {old} to {new}")
             if new[1] == old[1]:
-                self.repeats += 1  # allowed where it could not be judged in time, and so was not called current
+                if self.broken.pop(slot, None) == entry["v"]:
+                    self.broken_repeats += 1
+                else:
+                    self.repeats += 1  # allowed where it could not be judged in time, and so was not called current
                 if slot in self.fresh or slot[0] in self.sub["current"] or not entry.get("snap"):
                     self.errors.append(f"{slot} came twice: {entry}")
             if slot in self.fresh and new[1][0] != old[1][0] + entry.get("merged", 0) + 1:
@@ -211,6 +221,10 @@ class Events:
 
     def balance(self, account, currency="NGN"):
         return self.balances.get((account, currency))
+
+    def uncovered(self):
+        """What was shown and is not covered by an id: nothing, where a write has ended."""
+        return {slot: v for slot, v in self.versions.items() if self.covered.get(slot) != v}
 
     def updates(self):
         return [data for name, data, _ in self.events if name == "upd"]

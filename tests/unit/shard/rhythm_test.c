@@ -178,7 +178,7 @@ TEST(native_sessions_are_pinged_as_ever)
     end(r, c);
 }
 
-/* ---- an id after each update ---- */
+/* ---- an id for each write ---- */
 
 static size_t hashes[8]; /* how many each id carries, in their order */
 static size_t id_count;
@@ -210,17 +210,17 @@ TEST(each_write_of_updates_and_the_live_carry_an_id_of_what_was_sent_up_to_there
     struct conn *c = rig_connect_as(r, &ids);
     rig_sub(r, c, 1, "A,B");
     rig_turn(r);
-    SAID(c, "sub 1 ok=A,B current= denied=\n");
+    SAID(c, "sub 1 ok=A,B current= denied=\n|id|");
     rig_known(r, "A", "NGN", 5, "100");
     rig_known(r, "B", "NGN", 2, "20");
     rig_turn(r);
     SAID(c, "upd A.NGN=100@e1.5+snap B.NGN=20@e1.2+snap\n|id|live 1\n|id|");
-    CHECK_EQ_I64(id_count, 2);
-    CHECK(hashes[0] == 2 && hashes[1] == 2);
+    CHECK_EQ_I64(id_count, 3);
+    CHECK(hashes[0] == 0 && hashes[1] == 2 && hashes[2] == 2);
     rig_record(r, "A", "NGN", 6, "106");
     rig_turn(r);
     SAID(c, "upd A.NGN=106@e1.6\n|id|");
-    CHECK(hashes[2] == 2);
+    CHECK(hashes[3] == 2);
     end(r, c);
 }
 
@@ -232,7 +232,7 @@ TEST(id_in_the_middle_of_a_snapshot_continues_with_the_rest)
     rig_turn(r);
     rig_known(r, "A", "NGN", 5, "100");
     rig_turn(r);
-    CHECK_EQ_I64(id_count, 1); /* and then the connection broke */
+    CHECK_EQ_I64(id_count, 2); /* and then the connection broke */
     rig_known(r, "B", "NGN", 2, "20");
     struct conn *again = rig_connect_as(r, &ids);
     rig_writing = NULL;
@@ -243,6 +243,53 @@ TEST(id_in_the_middle_of_a_snapshot_continues_with_the_rest)
     CHECK(strstr(again->log, "sub 1 ok=B current=A denied=\nupd B.NGN=20@e1.2+snap\n|id|live 1\n|id|"));
     CHECK(hashes[(id_count - 1) % 8] == 2);
     CHECK(!(again->session->flags & SESSION_RESUMED)); /* its own ids say more by now */
+    rig_hang(r, again);
+    end(r, c);
+}
+
+TEST(write_that_is_full_ends_with_an_id_of_what_it_carries)
+{
+    ids = rig_dialect;
+    ids.heartbeat = ids.id_each = true;
+    ids.marks = false;
+    ids.mark = noting_mark;
+    id_count = 0;
+    struct rig *r = rig_make();
+    r->config.flush_bytes_max = 60; /* two entries and it is full */
+    rig_start(r);
+    struct conn *c = rig_connect_as(r, &ids);
+    rig_sub(r, c, 1, "A,B,C,D,E");
+    rig_turn(r);
+    rig_forget(c);
+    for (const char *key = "A\0B\0C\0D\0E\0"; *key; key += 2)
+        rig_known(r, key, "NGN", 5, "100");
+    rig_turn(r);
+    CHECK_EQ_I64(c->sends, 2);
+    SAID(c, "upd A.NGN=100@e1.5+snap B.NGN=100@e1.5+snap C.NGN=100@e1.5+snap\n|id|"
+            "upd D.NGN=100@e1.5+snap E.NGN=100@e1.5+snap\n|id|live 1\n|id|");
+    CHECK(hashes[1] == 3 && hashes[2] == 5 && hashes[3] == 5);
+    end(r, c);
+}
+
+TEST(stream_that_broke_inside_its_first_write_is_shown_nothing_older_elsewhere)
+{
+    struct rig *r = rig_with_ids();
+    struct conn *c = rig_connect_as(r, &ids);
+    rig_sub(r, c, 1, "A");
+    rig_turn(r);
+    CHECK_EQ_I64(id_count, 1); /* with `sub`: whatever it is shown now, it has an id */
+    struct conn *again = rig_connect_as(r, &ids);
+    rig_writing = NULL;
+    bgw_session_hello(r->shard, again->session, NULL, bgw_slice_of(c->resume, c->resume_len), r->now);
+    rig_sub(r, again, 1, "A");
+    rig_known(r, "A", "NGN", 4, "90"); /* less than the first replica knew, which said 5 and broke */
+    rig_turn(r);
+    CHECK(!strstr(again->log, "A.NGN"));
+    rig_record(r, "A", "NGN", 5, "100");
+    rig_barrier(r, 1);
+    rig_turn(r);
+    CHECK(strstr(again->log, "upd A.NGN=100@e1.5+snap\n|id|live 1\n|id|"));
+    CHECK(!strstr(again->log, "e1.4"));
     rig_hang(r, again);
     end(r, c);
 }

@@ -21,9 +21,10 @@ export function fakeFetch(server: FakeServer): typeof fetch {
           if (frame.ev === 'hello' || frame.ev === 'mark' || frame.ev === 'ok') return;
           const { ev, ...rest } = frame as ServerFrame & { u?: object[] };
           const events = ev === 'upd' ? (rest.u ?? []) : [rest];
-          for (const data of events) {
-            controller.enqueue(encoder.encode(`event: ${ev}\ndata: ${JSON.stringify(data)}\nid: ${++lastEvent}\n\n`));
-          }
+          events.forEach((data, at) => {
+            const id = at + 1 < events.length || ev === 'state' ? '' : `id: ${++lastEvent}\n`; // one covers all of a write
+            controller.enqueue(encoder.encode(`event: ${ev}\ndata: ${JSON.stringify(data)}\n${id}\n`));
+          });
         };
         let open = true;
         const end = (): void => {
