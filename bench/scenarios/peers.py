@@ -12,6 +12,7 @@ from parts import SOCKETS_MAX, baseline, broker, gateway, kafka, on_broker, rati
 from report.plot import Bar, Bars
 from report.table import Table, number
 
+from .fanout import HARVEST, SELDOM_ASKED
 from .scenario import Scenario, short
 
 OURS, BARE = "bgw", "bare epoll server"
@@ -68,7 +69,7 @@ def once(board, name, args, accounts=1, at_phase=lambda server, phase: None):
     """One run of the load client against a fresh server; `at_phase` is called while it stands."""
     args = [*args, *PATIENCE, "--accounts", accounts]
     if name == OURS:
-        with broker() as k, gateway(**on_broker(k)) as g:
+        with broker() as k, gateway(**on_broker(k), **SELDOM_ASKED) as g:
             return swarm(g, False, *args, on_phase=lambda phase: at_phase(g, phase))
     if name == BARE:
         with baseline() as b:
@@ -97,7 +98,7 @@ def fanout(args):
     """CPU of the server's processes a delivery, one message at a time to every socket, on one account: ours against
     others in the same rounds."""
     board = Board(all_names())
-    one = ["--clients", args.clients, "--messages", short(args, 60, 10)]
+    one = ["--clients", args.clients, "--messages", short(args, 60, 10), *HARVEST]
     board.go(args.pairs, lambda name: cpu_of(once(board, name, one)), tell_cpu)
     return result(args, board, ["cpu_ns"])
 
@@ -106,7 +107,7 @@ def burst(args):
     """CPU of the server's processes an update with sixteen pending for each client, an account each: ours against others
     in the same rounds."""
     board = Board(all_names()[:-1])
-    many = ["--clients", args.clients, "--per-client", 16, "--burst", 16, "--messages", short(args, 30, 5), "--linger-ms", 5]
+    many = ["--clients", args.clients, "--per-client", 16, "--burst", 16, "--messages", short(args, 30, 5), "--linger-ms", 5, *HARVEST]
     board.go(args.pairs, lambda name: cpu_of(once(board, name, many, 16)), tell_cpu)
     return result(args, board, ["cpu_ns"])
 

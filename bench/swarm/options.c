@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { LONG_FIRST = 256, O_PUBLISH, O_WATCH_ZIPF, O_PICK_ZIPF, O_WORKERS, O_SECONDS, O_SLOW, O_SLOW_BYTES, O_STORM,
-       O_STORM_AT, O_CHURN, O_IDEMPOTENT, O_LINGER, O_WARM, O_GREET_ONLY };
+       O_STORM_AT, O_CHURN, O_IDEMPOTENT, O_LINGER, O_WARM, O_HARVEST, O_GREET_ONLY };
 
 static const struct option LONG_OPTIONS[] = {
     {"url", 1, 0, 'u'},          {"token", 1, 0, 't'},
@@ -32,7 +32,8 @@ static const struct option LONG_OPTIONS[] = {
     {"slow-bytes-per-s", 1, 0, O_SLOW_BYTES}, {"storm-percent", 1, 0, O_STORM},
     {"storm-at-s", 1, 0, O_STORM_AT}, {"churn-per-s", 1, 0, O_CHURN},
     {"idempotent", 0, 0, O_IDEMPOTENT}, {"linger-ms", 1, 0, O_LINGER},
-    {"warm-ms", 1, 0, O_WARM},   {"greet-only", 0, 0, O_GREET_ONLY},
+    {"warm-ms", 1, 0, O_WARM},   {"harvest-us", 1, 0, O_HARVEST},
+    {"greet-only", 0, 0, O_GREET_ONLY},
     {0, 0, 0, 0},
 };
 
@@ -41,7 +42,7 @@ static const char USAGE[] =
     "  [--kafka HOST:PORT | --raw --trigger PORT] [--topic T] [--idempotent] [--linger-ms N] [--prefix P] [--server-pid PID …]\n"
     "  --clients N --accounts N --per-client N --connect-per-s N [--watch-zipf S] [--pick-zipf S] [--workers N]\n"
     "  --messages N | --seconds S  [--burst N: lockstep | --rate N: open loop] [--spread] [--idle-ms N]\n"
-    "  [--warm-ms N: of the feed, no part of the latencies] [--timeout-s N]\n"
+    "  [--warm-ms N: of the feed, no part of the latencies] [--harvest-us N: between looks at the sockets] [--timeout-s N]\n"
     "  [--slow-percent P [--slow-bytes-per-s K]] [--storm-percent M --storm-at-s T] [--churn-per-s N]\n"
     "  [--greet-only: native, with --messages 0; nobody subscribes, whoever is greeted is live]\n"
     "  [--tls [--ca FILE] [--groups LIST]] [--dialect native|signalr|app|sse|raw|nats|mqtt|socketio|nchan|ws]\n"
@@ -104,6 +105,7 @@ static bool take_number(struct options *o, int c, const char *value)
     case 'c': o->clients = atoi(value); return true;
     case O_LINGER: o->feed.linger_ms = atoi(value); return true;
     case O_WARM: o->warm_ms = atoi(value); return true;
+    case O_HARVEST: o->harvest_us = atoi(value); return o->harvest_us >= 0 && o->harvest_us < 1000000;
     case 'a': o->accounts = atoi(value); return true;
     case 'p': o->per_client = atoi(value); return true;
     case 'C': o->connect_per_s = atoi(value); return true;

@@ -28,7 +28,7 @@ struct options {
     struct feed_config feed;
     const struct speech *speech;
     int clients, accounts, per_client, connect_per_s, workers;
-    int messages, seconds, burst, rate, idle_ms, warm_ms, timeout_s;
+    int messages, seconds, burst, rate, idle_ms, warm_ms, harvest_us, timeout_s;
     double watch_zipf, pick_zipf;
     double slow_percent, storm_percent, storm_at_s, churn_per_s;
     int slow_bytes_per_s; /* 0: reads nothing after it is live */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * transport: sockets of one shard thread. Hides that TLS connections are libwebsockets' (RAW role,
- * event_lib_custom over our loop) and plain ones our own, the SO_REUSEPORT listener, admission, the reserved descriptor and partial-write buffering.
- * Nothing above it sees a wsi or an fd.
+ * event_lib_custom over our loop) and plain ones our own, the SO_REUSEPORT listener, admission, the
+ * reserved descriptor and partial-write buffering. Nothing above it sees a wsi or an fd.
  */
 #ifndef BGW_TRANSPORT_H
 #define BGW_TRANSPORT_H
