@@ -118,6 +118,7 @@ def page(real):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: "Content Security Policy" in line.text and complaints.append(line.text))
         page.goto(f"http://{real.parts['replica-1']['address']}/")
+        page.wait_for_selector("#parts-said", state="attached")
         page.evaluate("""() => { window.said = []; new MutationObserver(() => window.said.push(performance.now()))
             .observe(document.getElementById('parts-said'), {childList: true}); }""")
         until_well(page)
