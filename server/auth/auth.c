@@ -177,7 +177,10 @@ static enum bgw_auth_result without_key(const struct bgw_auth *auth, const struc
     if (!auth->kinds.key_set || !could_be_genuine(jws, alg))
         return BGW_AUTH_BAD_SIGNATURE; /* whoever signed it is nobody we know */
     bool fetching = (!hold->fetched || jws->has_kid) && want_keys(auth);
-    return fetching || !hold->fetched ? BGW_AUTH_PENDING : BGW_AUTH_BAD_SIGNATURE;
+    if (fetching || !hold->fetched)
+        return BGW_AUTH_PENDING;
+    /* the fetch may have ended since the keys were taken into the hand: then they are looked at again */
+    return bgw_key_ring_newer(auth->ring, hold) ? BGW_AUTH_PENDING : BGW_AUTH_BAD_SIGNATURE;
 }
 
 static enum bgw_auth_result prove(const struct bgw_auth *auth, const struct bgw_key_hold *hold,

@@ -61,8 +61,9 @@ static bool young(const struct bgw_key_ring *ring, struct bgw_now now)
 
 struct bgw_key_hold bgw_key_ring_hold(struct bgw_key_ring *ring, struct bgw_now now)
 {
-    struct bgw_key_hold hold = {NULL, NULL};
+    struct bgw_key_hold hold = {0};
     pthread_mutex_lock(&ring->lock);
+    hold.generation = ring->generation;
     hold.configured = bgw_keys_acquire(ring->configured);
     if (young(ring, now))
         hold.fetched = bgw_keys_acquire(ring->fetched);
@@ -79,9 +80,17 @@ uint64_t bgw_key_ring_generation(struct bgw_key_ring *ring, struct bgw_now now, 
     return generation;
 }
 
+bool bgw_key_ring_newer(struct bgw_key_ring *ring, const struct bgw_key_hold *than)
+{
+    pthread_mutex_lock(&ring->lock);
+    bool newer = ring->generation != than->generation;
+    pthread_mutex_unlock(&ring->lock);
+    return newer;
+}
+
 void bgw_key_hold_release(struct bgw_key_hold *hold)
 {
     bgw_keys_release(hold->configured);
     bgw_keys_release(hold->fetched);
-    *hold = (struct bgw_key_hold){NULL, NULL};
+    *hold = (struct bgw_key_hold){0};
 }

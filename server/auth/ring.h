@@ -25,6 +25,7 @@ struct bgw_key_ring { /* any thread: everything behind the lock, for the length 
 struct bgw_key_hold {
     struct bgw_key_set *configured;
     struct bgw_key_set *fetched; /* NULL: none came yet, or the last one is too old */
+    uint64_t generation;
 };
 
 void bgw_key_ring_init(struct bgw_key_ring *ring, int64_t max_age_ms);
@@ -37,6 +38,7 @@ bool bgw_key_ring_renew(struct bgw_key_ring *ring, uint64_t hash, struct bgw_now
 struct bgw_key_hold bgw_key_ring_hold(struct bgw_key_ring *ring, struct bgw_now now);
 /* The generation, and whether `fetched` would be held now. */
 uint64_t bgw_key_ring_generation(struct bgw_key_ring *ring, struct bgw_now now, bool *fetched);
+bool bgw_key_ring_newer(struct bgw_key_ring *ring, const struct bgw_key_hold *than); /* a set has taken another's place since */
 void bgw_key_hold_release(struct bgw_key_hold *hold);
 
 #endif

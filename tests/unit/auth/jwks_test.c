@@ -337,6 +337,26 @@ TEST(an_unknown_name_waits_while_a_fetch_runs_and_is_refused_otherwise)
     bgw_auth_destroy(&auth);
 }
 
+/* The fetch that was waited for ends between the look at the keys and the question whether one runs. */
+static bool ended_just_now(void *arg)
+{
+    asked++;
+    if (asked == 1)
+        CHECK(load(*(struct bgw_auth **)arg, jwk_of(ec(1), ",\"kid\":\"b\""), NULL) == BGW_OK);
+    return false;
+}
+
+TEST(a_key_that_came_while_it_was_looked_for_is_looked_for_again)
+{
+    struct bgw_auth *auth = auth_of(NULL, 0);
+    CHECK(load(auth, jwk_of(ec(0), ",\"kid\":\"a\""), NULL) == BGW_OK);
+    bgw_auth_set_fetcher(auth, ended_just_now, &auth);
+    CHECK_EQ_STR(code_of(auth, ec(1), "b"), "pending");
+    CHECK_EQ_STR(code_of(auth, ec(1), "b"), "ok");
+    CHECK_EQ_STR(code_of(auth, ec(2), "c"), "bad_signature");
+    bgw_auth_destroy(&auth);
+}
+
 TEST(what_no_key_could_make_valid_starts_no_fetch)
 {
     struct bgw_auth *auth = auth_of(NULL, 0);
