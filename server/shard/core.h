@@ -510,6 +510,8 @@ void deadlines_init(struct bgw_session *n);
 void deadlines_start(struct bgw_session *n);  /* it is authenticated now: from here on marks and expiry */
 void deadlines_expiry(struct bgw_session *n); /* its token has changed */
 void deadlines_by(struct bgw_session *n, int64_t due_ms); /* the timer fires at that time at the latest */
+bool deadlines_mark_near(const struct bgw_session *n); /* the next mark is due soon */
+void deadlines_marked(struct bgw_session *n);          /* it was said: the next one after mark_ms */
 void deadlines_changed(struct bgw_session *n, const struct bgw_shard_limits *before); /* the limits have */
 void deadlines_settle(struct bgw_session *n); /* it is no greeting any more */
 

@@ -7,6 +7,7 @@
  */
 #include "core.h"
 
+#define MARK_NEAR 5 /* the last fifth of the time between two marks */
 #define EXPIRY_LOOK_MS 3600000 /* wall clocks jump: a later expiry is looked at again by then */
 
 static int64_t due_of(const struct bgw_session *n, uint32_t tick, int64_t after_ms)
@@ -132,6 +133,17 @@ static void check_mark(struct bgw_session *n)
     n->flags |= SESSION_MARK_DUE;
     n->mark_tick = tick_of(s, s->now.mono_ms + s->config.mark_ms);
     session_mark(n);
+}
+
+bool deadlines_mark_near(const struct bgw_session *n)
+{
+    const struct bgw_shard *s = n->shard;
+    return wants_marks(n) && s->now.mono_ms + s->config.mark_ms / MARK_NEAR >= due_of(n, n->mark_tick, 0);
+}
+
+void deadlines_marked(struct bgw_session *n)
+{
+    n->mark_tick = tick_of(n->shard, n->shard->now.mono_ms + n->shard->config.mark_ms);
 }
 
 static void check_arrival(struct bgw_session *n)

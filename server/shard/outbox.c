@@ -72,10 +72,14 @@ static void encode_mark(struct writing *w)
     struct bgw_session *n = w->n;
     char w_text[20], resume[RESUME_TEXT_MAX];
     size_t w_len;
-    if (!(n->flags & SESSION_MARK_DUE) ||
+    /* one that is due soon goes along with what is written anyway: a write is what costs */
+    bool rides_along = !(n->flags & SESSION_MARK_DUE) && w->out->len && deadlines_mark_near(n);
+    if ((!(n->flags & SESSION_MARK_DUE) && !rides_along) ||
         (!nothing_pending(n) && !BGW_BUG("watermark_ignores_pending")))
         return;
     n->flags &= (uint16_t)~SESSION_MARK_DUE;
+    if (rides_along)
+        deadlines_marked(n);
     append_decimal(w_text, &w_len, w->s->hub_seq);
     struct bgw_slice token = resume_make(w->s, n, resume);
     n->dialect->mark(w->out, bgw_slice_of(w_text, w_len), n->digest, token);

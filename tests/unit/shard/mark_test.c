@@ -42,6 +42,32 @@ TEST(mark_carries_the_newest_batch_and_the_digest_of_what_was_sent)
     rig_end(r);
 }
 
+TEST(mark_that_is_due_soon_goes_along_with_a_write)
+{
+    struct rig *r = rig_marking();
+    struct conn *c = rig_follower(r, "A", 5, "100");
+    char expected[200];
+    rig_pass(r, 1000);
+    rig_forget(c);
+    rig_pass(r, 700);
+    rig_record(r, "A", "NGN", 6, "101");
+    rig_turn(r);
+    SAID(c, "upd A.NGN=101@e1.6\n"); /* it is not soon yet */
+    rig_pass(r, 200);
+    rig_forget(c);
+    rig_record(r, "A", "NGN", 7, "102");
+    rig_turn(r);
+    snprintf(expected, sizeof(expected), "upd A.NGN=102@e1.7\n%s", mark_of(3, rig_hash("A|NGN|e1.7")));
+    CHECK_EQ_I64(c->sends, 1);
+    SAID(c, expected);
+    rig_pass(r, 950);
+    SAID(c, "");
+    rig_pass(r, 100);
+    SAID(c, mark_of(3, rig_hash("A|NGN|e1.7")));
+    rig_hang(r, c);
+    rig_end(r);
+}
+
 TEST(removed_slot_leaves_the_digest)
 {
     struct rig *r = rig_marking();
