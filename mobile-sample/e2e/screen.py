@@ -45,7 +45,8 @@ def text_of(minor):
 
 
 def naira(replica, count=SHOWN):
-    """Accounts of the demonstration that have one currency."""
+    """Accounts of the demonstration that have one currency. It opens the dollars last, and the first account has some."""
+    until(lambda: replica.read(replica.demo()["accounts"][0], "USD")[0] == 200, 15, "the dollars of the demonstration")
     return [a for a in replica.demo()["accounts"] if replica.read(a, "USD")[0] != 200][:count]
 
 

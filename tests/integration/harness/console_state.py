@@ -11,6 +11,7 @@ from .console import Scripted, sign_in
 
 NOON = "2026-11-21T12:03:00Z"
 NOON_MS = 1795262580000
+FRAME_MS = 16
 ACCOUNTS = [f"msisdn::23481000000{i:02}" for i in range(1, 11)]
 BALANCES = [24491877, 51874536, 39533670, 31992680, 4471157, 58375882, 10505905, 47885724, 24330624, 5290184]
 MOVES = [(-300000, 1200050, 45000), (-120000, 64000), (-180081,), (800000, -35000, 1250000), (1000000,), (3000000, -450000), (185000,),
@@ -62,28 +63,56 @@ def stream_of_ops():
     }})()"""
 
 
+COUNT_FRAMES = """(() => {
+    const Real = window.WebSocket;
+    window.framesCame = 0;
+    window.WebSocket = class extends Real {
+        constructor(...how) { super(...how); this.addEventListener('message', () => window.framesCame++); }
+    };
+})()"""
+
+
 class Still(Scripted):
-    """The scripted gateway, with balances and moves that are always the same, a second apart."""
+    """The scripted gateway, with balances and moves that are always the same and come at moments that are always the same:
+    the page's clock moves on only when the page has got all that was said, however quick the machine is."""
 
     def __init__(self, page, gateway):
         super().__init__(page)
-        self.page = page
+        self.page, self.said = page, 0
         page.clock.install(time=NOON)
         page.clock.pause_at(NOON)
         page.add_init_script(stream_of_ops())
+        page.add_init_script(COUNT_FRAMES)
         page.route("**/readyz*", lambda route: route.fulfill(json={"ok": True}))
         page.goto(f"http://{gateway.listen}/")
+        self.align_frames()
         self.versions = 100
         self.pass_time(100)
         sign_in(page, "any", *ACCOUNTS)
         self.pass_time(100)
         self.move()
 
+    def align_frames(self):
+        """The page's frames come each 16 ms since its clock was installed, which was some milliseconds before it was halted."""
+        self.page.clock.run_for(FRAME_MS - self.page.evaluate("performance.now()") % FRAME_MS)
+        self.page.clock.set_system_time(NOON)
+
+    def say(self, **frame):
+        super().say(**frame)
+        self.said += 1
+
     def pass_time(self, ms):
         """In steps, between which what was sent arrives."""
         for _ in range(5):
-            self.page.wait_for_function("() => true", polling=10)
+            self.page.wait_for_function("n => framesCame === n", arg=self.said, polling=10)
             self.page.clock.run_for(ms // 5)
+
+    def pass_until(self, ms):
+        """To a moment after noon."""
+        left = NOON_MS + ms - self.page.evaluate("Date.now()")
+        assert left >= 0, left
+        self.pass_time(left // 5 * 5)
+        self.page.clock.run_for(left % 5)
 
     def put(self, account, minor, v, currency="NGN", **more):
         if account in ACCOUNTS and v.startswith("e.") and int(v[2:]) < 100:  # the snapshot
@@ -95,7 +124,7 @@ class Still(Scripted):
         now = dict(zip(ACCOUNTS, BALANCES))
         expect(self.page.locator("#rows tr[data-state=fresh]")).to_have_count(10)
         for turn in range(6):
-            self.pass_time(1000)
+            self.pass_until((turn + 1) * 1000 + 200 + turn * 15)
             for account, moves in zip(ACCOUNTS, MOVES):
                 change = moves[turn % len(moves)] // (turn + 1)
                 now[account] += change
@@ -103,6 +132,7 @@ class Still(Scripted):
                 self.put(account, str(now[account]), f"e.{self.versions}", deltaMinor=str(change), txnId=f"txn-{self.versions:05}",
                          ts=NOON_MS + (turn + 1) * 1000)
             self.settle(now)
+        self.pass_until(7000)
         self.say(ev="state", keys=[ACCOUNTS[6]], state="delayed", reason="source_lagging", lag_ms=4000)
         self.say(ev="state", keys=[ACCOUNTS[8]], state="stale", reason="source_lagging", lag_ms=40000)
         self.pass_time(100)
@@ -113,11 +143,7 @@ class Still(Scripted):
 
     def settle(self, now):
         """Until each row shows its amount."""
+        self.pass_time(100)
         for account, minor in now.items():
-            text = f"{minor // 100:,}.{minor % 100:02} NGN"
             row = self.page.locator("#rows tr").filter(has_text=account.split("::")[1])
-            for _ in range(100):
-                if row.locator("td.balance").inner_text() == text:
-                    break
-                self.page.clock.run_for(20)
-            expect(row.locator("td.balance")).to_have_text(text)
+            expect(row.locator("td.balance")).to_have_text(f"{minor // 100:,}.{minor % 100:02} NGN")
