@@ -25,8 +25,8 @@ struct bgw_addr {
 /* "192.0.2.1", "2001:db8::1", "[2001:db8::1]"; no port, no zone, nothing else. */
 bool bgw_addr_parse(struct bgw_slice text, struct bgw_addr *out);
 size_t bgw_addr_format(const struct bgw_addr *a, char out[BGW_ADDR_TEXT_MAX]); /* length; "unknown" for zeros */
-/* False: neither IPv4 nor IPv6. `port` may be NULL. */
-bool bgw_addr_of_sockaddr(const struct sockaddr *sa, struct bgw_addr *out, uint16_t *port);
+/* False: neither IPv4 nor IPv6. */
+bool bgw_addr_of_sockaddr(const struct sockaddr *sa, struct bgw_addr *out);
 bool bgw_addr_equal(const struct bgw_addr *a, const struct bgw_addr *b);
 bool bgw_addr_known(const struct bgw_addr *a);
 /* What a limit counts by: the whole IPv4 address, the /64 of an IPv6 one (one subscriber's line). */

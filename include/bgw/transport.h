@@ -18,8 +18,8 @@ struct bgw_socket;    /* one connection, from `opened` to `closed` */
 struct bgw_transport_ops {
     void *arg;
     /* After admission: limits, PROXY header, TLS handshake. Returns the user pointer of the other callbacks; NULL: refused, closed at
-     * once. `peer` is "address:port", borrowed. */
-    void *(*opened)(void *arg, struct bgw_socket *sock, const char *peer);
+     * once. */
+    void *(*opened)(void *arg, struct bgw_socket *sock);
     void (*received)(void *user, struct bgw_slice bytes); /* borrowed; nobody else reads them: may be changed in place */
     void (*writable)(void *user); /* after BGW_SENT_BUFFERED: everything is with the kernel now */
     void (*closed)(void *user);   /* exactly once, never from inside a bgw_socket_ call; the socket is gone when this returns */

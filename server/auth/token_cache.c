@@ -3,7 +3,7 @@
  * token_cache: tokens that were found good a moment ago, so that the next request with the same one
  * costs no signature. Hides what could have changed since: whoever asks gets from the cache only an
  * OK that bgw_auth_verify would give too; at the slightest doubt it is asked itself. Called by the
- * wire on one shard's thread. Invariants: only good tokens are kept, found by all of their bytes;
+ * wire on one shard's thread. Invariants: only good tokens are kept, found when all of their bytes are the same;
  * what is kept stays within entries_max and bytes_max, the longest unused go first.
  */
 #include "auth_private.h"
@@ -18,6 +18,8 @@
 
 /* A token names each account in at least three bytes, and its grants take eight more for where it ends. */
 #define ENTRY_BYTES(token_len) (sizeof(struct entry) + 4 * (token_len))
+
+#define HASHED_BYTES 40 /* in base64url more than 200 bits of signature */
 
 /* one token */
 struct entry {
@@ -74,6 +76,13 @@ void bgw_token_cache_destroy(struct bgw_token_cache **out)
     bgw_map_deinit(&cache->map);
     free(cache);
     *out = NULL;
+}
+
+/* The end of a token is its signature's: those that are kept differ there, and nobody can choose it. */
+static uint64_t hash_of(struct bgw_slice token)
+{
+    size_t n = token.len < HASHED_BYTES ? token.len : HASHED_BYTES;
+    return bgw_hash_keyed(bgw_slice_of(token.data + token.len - n, n));
 }
 
 static bool same_token(const void *item, const void *key)
@@ -148,7 +157,7 @@ static enum bgw_auth_result verify_and_keep(struct bgw_token_cache *cache, struc
 enum bgw_auth_result bgw_token_cache_verify(struct bgw_token_cache *cache, struct bgw_slice token, struct bgw_now now,
                                             struct bgw_claims *claims)
 {
-    uint64_t hash = bgw_hash_keyed(token);
+    uint64_t hash = hash_of(token);
     struct entry *e = bgw_map_find(&cache->map, hash, same_token, &token);
     if (e && still_good(cache, e, now)) {
         bgw_list_remove(&e->link);

@@ -77,7 +77,7 @@ size_t bgw_addr_format(const struct bgw_addr *a, char out[BGW_ADDR_TEXT_MAX])
     return strlen(out);
 }
 
-bool bgw_addr_of_sockaddr(const struct sockaddr *sa, struct bgw_addr *out, uint16_t *port)
+bool bgw_addr_of_sockaddr(const struct sockaddr *sa, struct bgw_addr *out)
 {
     struct sockaddr_in in4;
     struct sockaddr_in6 in6;
@@ -86,16 +86,12 @@ bool bgw_addr_of_sockaddr(const struct sockaddr *sa, struct bgw_addr *out, uint1
         memcpy(&in4, sa, sizeof(in4));
         memcpy(out->bytes, mapped, sizeof(mapped));
         memcpy(out->bytes + sizeof(mapped), &in4.sin_addr, sizeof(in4.sin_addr));
-        if (port)
-            *port = ntohs(in4.sin_port);
         return true;
     }
     if (sa->sa_family != AF_INET6)
         return false;
     memcpy(&in6, sa, sizeof(in6));
     memcpy(out->bytes, &in6.sin6_addr, sizeof(in6.sin6_addr));
-    if (port)
-        *port = ntohs(in6.sin6_port);
     return true;
 }
 

@@ -131,6 +131,11 @@ static void learn_cluster(struct bgw_kafka_ask *a)
     a->plain |= a->cluster == BGW_CLUSTER_MOCK;
 }
 
+enum bgw_kafka_cluster bgw_kafka_ask_cluster(const struct bgw_kafka_ask *a)
+{
+    return a->cluster;
+}
+
 enum bgw_status bgw_kafka_ask_topic(struct bgw_kafka_ask *a, bool doubtful, struct bgw_kafka_topic *t)
 {
     enum bgw_status st = BGW_UNSUPPORTED;

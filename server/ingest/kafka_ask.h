@@ -36,6 +36,7 @@ bool bgw_kafka_ask_reopen(struct bgw_kafka_ask *a);
  * cluster. NOT_FOUND, DENIED, OUT_OF_RANGE, UNAVAILABLE. */
 BGW_MUST_CHECK enum bgw_status bgw_kafka_ask_topic(struct bgw_kafka_ask *a, bool doubtful,
                                                    struct bgw_kafka_topic *t);
+enum bgw_kafka_cluster bgw_kafka_ask_cluster(const struct bgw_kafka_ask *a); /* as bgw_kafka_ask_topic found it */
 /* Both fill at[0..count-1], with BGW_OFFSET_UNKNOWN where there was no answer, and return how many there were. `spec` as in
  * kafka_offsets.h; offsets are those of committed transactions. A group that has none yet: -1. */
 int32_t bgw_kafka_ask_offsets(struct bgw_kafka_ask *a, int64_t spec, int64_t *at, int32_t count);

@@ -197,9 +197,10 @@ static struct bgw_kafka_consumer *make_consumer(struct bgw_log_control *c, const
 {
     struct bgw_buf error;
     struct bgw_kafka_consumer *consumer = NULL;
+    bool mock = c->config.broker_is_embedded || bgw_kafka_ask_cluster(c->ask) == BGW_CLUSTER_MOCK;
     bgw_buf_init(&error, 1024);
-    enum bgw_status st =
-        bgw_kafka_consumer_create(&consumer, BGW_KAFKA_CONSUMER, c->config.config, c->config.bootstrap, &error);
+    enum bgw_status st = bgw_kafka_consumer_create(&consumer, mock ? BGW_KAFKA_MOCK_CONSUMER : BGW_KAFKA_CONSUMER,
+                                                   c->config.config, c->config.bootstrap, &error);
     if (st == BGW_OK && bgw_kafka_consumer_assign(consumer, c->config.topic, lows, count) != BGW_OK)
         bgw_kafka_consumer_destroy(&consumer);
     if (!consumer) {

@@ -161,10 +161,8 @@ static enum outcome read_header(struct arrival *w)
     enum outcome skipped = skip_rest(w, h.total);
     if (skipped != OUTCOME_NEXT)
         return skipped;
-    if (bgw_addr_known(&h.addr)) {
+    if (bgw_addr_known(&h.addr))
         w->who.peer = h.addr;
-        w->who.port = h.port;
-    }
     if (take_place(w->admission, &w->who))
         return OUTCOME_NEXT;
     struct bgw_admission *a = w->admission;
@@ -252,7 +250,7 @@ static void wait_for(struct bgw_admission *a, int fd, const struct comer *c, enu
 void bgw_admission_arrived(struct bgw_admission *a, int fd, const struct sockaddr *peer)
 {
     struct comer c = {.deadline_ms = bgw_loop_now(a->config.loop).mono_ms + a->limits.tls_ms};
-    if (bgw_addr_of_sockaddr(peer, &c.neighbour, &c.who.port))
+    if (bgw_addr_of_sockaddr(peer, &c.neighbour))
         c.who.peer = c.neighbour;
     if (a->limits.proxy_protocol && bgw_nets_contain(a->limits.trusted_proxies, &c.neighbour))
         wait_for(a, fd, &c, STAGE_HEADER);

@@ -19,7 +19,6 @@ struct bgw_admission; /* its loop's thread only */
 
 struct bgw_admitted { /* fixed-size value: who it is; kept for each socket, so it is small */
     struct bgw_addr peer;
-    uint16_t port; /* the peer's */
     bool counted;  /* under its address: whoever holds it gives it back */
 };
 

@@ -326,11 +326,10 @@ static void on_timer(struct bgw_timer *timer, int64_t now_ms)
 
 /* ---- reading ---- */
 
-void *bgw_conn_opened(void *host, struct bgw_socket *sock, const char *peer)
+void *bgw_conn_opened(void *host, struct bgw_socket *sock)
 {
     struct bgw_conn_host *h = host;
     struct bgw_conn *c = bgw_pool_take(&h->pool);
-    (void)peer;
     if (!c)
         return NULL;
     c->host = h;

@@ -76,7 +76,7 @@ void bgw_conn_host_drain(struct bgw_conn_host *h);
 bool bgw_conn_host_say_bye(struct bgw_conn_host *h, size_t count, int64_t window_ms);
 
 /* ---- the transport's callbacks ---- */
-void *bgw_conn_opened(void *host, struct bgw_socket *sock, const char *peer);
+void *bgw_conn_opened(void *host, struct bgw_socket *sock);
 void bgw_conn_received(void *conn, struct bgw_slice bytes);
 void bgw_conn_writable(void *conn);
 void bgw_conn_closed(void *conn);

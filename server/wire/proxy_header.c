@@ -25,7 +25,7 @@ static bool prefix_good(struct bgw_slice bytes)
     return bytes.len <= 13 || at[13] == FAMILY_UNSPEC || at[13] == FAMILY_TCP4 || at[13] == FAMILY_TCP6;
 }
 
-static void take_addr(struct bgw_proxy_header *out, const uint8_t *source, const uint8_t *port, bool ipv4)
+static void take_addr(struct bgw_proxy_header *out, const uint8_t *source, bool ipv4)
 {
     if (ipv4) {
         out->addr.bytes[10] = out->addr.bytes[11] = 0xff;
@@ -33,7 +33,6 @@ static void take_addr(struct bgw_proxy_header *out, const uint8_t *source, const
     } else {
         memcpy(out->addr.bytes, source, 16);
     }
-    out->port = (uint16_t)(port[0] << 8 | port[1]);
 }
 
 enum bgw_proxy_result bgw_proxy_parse(struct bgw_slice bytes, struct bgw_proxy_header *out)
@@ -55,8 +54,8 @@ enum bgw_proxy_result bgw_proxy_parse(struct bgw_slice bytes, struct bgw_proxy_h
     if (bytes.len < out->need)
         return BGW_PROXY_MORE;
     if (family == FAMILY_TCP4)
-        take_addr(out, at + 16, at + 24, true);
+        take_addr(out, at + 16, true);
     else if (family == FAMILY_TCP6)
-        take_addr(out, at + 16, at + 48, false);
+        take_addr(out, at + 16, false);
     return BGW_PROXY_OK;
 }

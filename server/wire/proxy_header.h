@@ -20,7 +20,6 @@ struct bgw_proxy_header { /* fixed-size value */
     size_t need;          /* how many bytes of the connection the parser must see; never more than BGW_PROXY_NEED_MAX */
     size_t total;         /* after OK: how many belong to the header; those past `need` are not looked at */
     struct bgw_addr addr; /* the client; all zeros: the header names none, the socket's own peer counts */
-    uint16_t port;
 };
 
 /* `bytes` are the connection's first ones, `need` of them at most. MORE: `need` says until where to read, not a byte further. */

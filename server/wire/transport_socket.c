@@ -91,24 +91,15 @@ static void timer_due(struct bgw_timer *timer, int64_t now_ms)
 
 /* ---- opening ---- */
 
-static void format_peer(const struct bgw_admitted *who, char out[BGW_PEER_TEXT_MAX])
-{
-    char host[BGW_ADDR_TEXT_MAX];
-    bgw_addr_format(&who->peer, host);
-    snprintf(out, BGW_PEER_TEXT_MAX, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, who->port);
-}
-
 static void open_socket(struct bgw_socket *s)
 {
     struct bgw_transport *t = s->transport;
-    char peer[BGW_PEER_TEXT_MAX];
-    format_peer(&s->who, peer);
     bgw_list_remove(&s->link);
     bgw_list_push_back(&t->open, &s->link);
     s->opened = true;
     t->count++;
     bgw_metric_add(BGW_M_CONNECTIONS, 1);
-    s->user = t->ops.opened(t->ops.arg, s, peer);
+    s->user = t->ops.opened(t->ops.arg, s);
     if (s->user)
         return;
     s->opened = false; /* refused: nothing is owed */

@@ -149,12 +149,11 @@ static void on_closed(void *user)
     free(e);
 }
 
-static void *on_opened(void *arg, struct bgw_socket *sock, const char *peer)
+static void *on_opened(void *arg, struct bgw_socket *sock)
 {
     const struct bgw_http_limits http = {.header_bytes_max = 32768, .body_bytes_max = 0};
     struct echo *e = calloc(1, sizeof(*e));
     (void)arg;
-    (void)peer;
     if (!e)
         return NULL;
     e->sock = sock;

@@ -32,11 +32,11 @@ static void check_layout(const uint8_t *d, size_t size, const struct bgw_proxy_h
     if (proxied && d[13] == 0x11) {
         static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
         FUZZ_CHECK(memcmp(h->addr.bytes, mapped, 12) == 0 && memcmp(h->addr.bytes + 12, d + 16, 4) == 0);
-        FUZZ_CHECK(h->port == (d[24] << 8 | d[25]) && h->total >= 28);
+        FUZZ_CHECK(h->total >= 28);
     } else if (proxied && d[13] == 0x21) {
-        FUZZ_CHECK(memcmp(h->addr.bytes, d + 16, 16) == 0 && h->port == (d[48] << 8 | d[49]) && h->total >= 52);
+        FUZZ_CHECK(memcmp(h->addr.bytes, d + 16, 16) == 0 && h->total >= 52);
     } else {
-        FUZZ_CHECK(bgw_addr_equal(&h->addr, &none) && h->port == 0);
+        FUZZ_CHECK(bgw_addr_equal(&h->addr, &none));
     }
 }
 

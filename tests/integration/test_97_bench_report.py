@@ -72,6 +72,8 @@ CANNED = {
     "spike": {"fewer_origin_calls_percent": s(90, 91.3, 92), "promised": "60-90 %",
               "runs": {k: [{"origin_calls": n, "answers": 1000, "failed": 0, "spike": STEP}] for k, n in (("off", 1000), ("on", 87))}},
     "cold": {"sockets": 50000, "replicas": 3, "origin_calls": 1, "all_ms": 1494.0, "swarms": [{"asking_ms": 429.0}]},
+    "versus": {"clients": 10000, "pairs": 5, "measures": {"CPU a delivery (ns)": {"before": s(8000, 8200, 8300), "now": s(7000, 7200, 7300),
+                                                                                  "before_over_now": s(1.1, 1.14, 1.2)}}},
     "k6": {"reads.js, one key": K6},
     "micro": {"origin": {}, "counts": {"hub/step": {"instructions": 123456, "operations": 100, "unit": "record"},
                                        "wheel/tick": {"instructions": 5, "operations": 10, "unit": "tick"}}},

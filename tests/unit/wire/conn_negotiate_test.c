@@ -277,7 +277,7 @@ TEST(an_id_opens_one_websocket)
     CHECK(said(&other, "HTTP/1.1 404") && said(&other, "\r\n\r\nNo Connection with that ID"));
     CHECK(!other.sock.finished);
     leave(&other);
-    conn = bgw_conn_opened(&host, &sock, "test");
+    conn = bgw_conn_opened(&host, &sock);
     close_hub();
 }
 

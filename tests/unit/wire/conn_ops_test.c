@@ -321,7 +321,7 @@ TEST(the_streams_of_a_shard_share_one_event)
     open_ops();
     for (int i = 0; i < 3; i++) {
         socks[i] = (struct bgw_socket){0};
-        conns[i] = bgw_conn_opened(&host, &socks[i], "test");
+        conns[i] = bgw_conn_opened(&host, &socks[i]);
         bgw_conn_received(conns[i], BGW_SLICE(STREAM(TOKEN)));
     }
     collect();

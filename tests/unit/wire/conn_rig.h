@@ -501,7 +501,7 @@ static void open_conn(void)
     host.close_ms = 5000;
     host.key_retry_ms = 50;
     host.sessions_max = 5;
-    conn = bgw_conn_opened(&host, &sock, "test");
+    conn = bgw_conn_opened(&host, &sock);
 }
 
 static void close_conn(void)

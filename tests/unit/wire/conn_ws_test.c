@@ -88,7 +88,7 @@ TEST(an_upgrade_that_fails_or_is_lost_in_its_first_turn_leaves_nothing_behind)
     bgw_conn_host_turn_end(&host);
     CHECK_EQ_I64(sock.sent_len, (int64_t)sent);
     CHECK(bgw_list_empty(&host.heads));
-    conn = bgw_conn_opened(&host, &sock, "test");
+    conn = bgw_conn_opened(&host, &sock);
     close_conn();
     mid_turn = false;
 }

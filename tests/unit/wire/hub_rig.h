@@ -43,7 +43,7 @@ static void close_hub(void)
 static inline void join(struct peer *p)
 {
     memset(p, 0, sizeof(*p));
-    p->conn = bgw_conn_opened(&host, &p->sock, "test");
+    p->conn = bgw_conn_opened(&host, &p->sock);
 }
 
 static inline void leave(struct peer *p)

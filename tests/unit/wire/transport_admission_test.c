@@ -87,14 +87,12 @@ TEST(proxy_header_names_the_client_and_not_a_byte_behind_it_is_taken)
     int fd = dial(s.port);
     TELL(fd, HEADER_4 "GET / HTTP/1.1\r\n\r\n");
     AWAIT(&s, s.count == 1 && s.conns[0].got_len == 18);
-    CHECK_EQ_STR(s.conns[0].peer, "192.0.2.7:55555");
     CHECK_EQ_STR(text_of(bgw_socket_peer(s.conns[0].sock)), "192.0.2.7");
     CHECK(memcmp(s.conns[0].got, "GET /", 5) == 0);
     close(fd);
     fd = dial(s.port);
     TELL(fd, HEADER_LOCAL "hi");
     AWAIT(&s, s.count == 2 && s.conns[1].got_len == 2);
-    CHECK(strncmp(s.conns[1].peer, "127.0.0.1:", 10) == 0);
     CHECK_EQ_STR(text_of(bgw_socket_peer(s.conns[1].sock)), "127.0.0.1");
     close(fd);
     AWAIT(&s, bgw_transport_count(s.transport) == 0);
@@ -186,7 +184,7 @@ TEST(header_of_a_stranger_is_not_believed_but_handed_on_as_what_it_is)
     int fd = dial(s.port);
     TELL(fd, HEADER_4);
     AWAIT(&s, s.count == 1 && s.conns[0].got_len == sizeof(HEADER_4) - 1);
-    CHECK(strncmp(s.conns[0].peer, "127.0.0.1:", 10) == 0);
+    CHECK_EQ_STR(s.conns[0].peer, "127.0.0.1");
     struct bgw_transport_limits limits = config.limits;
     limits.trusted_proxies = NULL; /* nobody is trusted: the same */
     bgw_transport_set_limits(s.transport, &limits);
@@ -221,7 +219,7 @@ TEST(tls_follows_the_proxy_header_in_the_same_segment)
     cork = 0;
     setsockopt(fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
     AWAIT_DOING(&s, (void)SSL_do_handshake(ssl), s.count == 1);
-    CHECK_EQ_STR(s.conns[0].peer, "192.0.2.7:55555");
+    CHECK_EQ_STR(s.conns[0].peer, "192.0.2.7");
     CHECK(bgw_socket_secure(s.conns[0].sock));
     SSL_free(ssl);
     SSL_CTX_free(ctx);

@@ -28,9 +28,8 @@ struct shard { /* its thread only, but for the counters */
     atomic_int opened, closed;
 };
 
-static void *on_opened(void *arg, struct bgw_socket *sock, const char *peer)
+static void *on_opened(void *arg, struct bgw_socket *sock)
 {
-    (void)peer;
     atomic_fetch_add(&((struct shard *)arg)->opened, 1);
     return sock;
 }

@@ -34,7 +34,7 @@ struct conn { /* what the transport's user would be */
     int opened, writable, closed;
     bool echo, abort_on_data, finish_on_data, fill_on_writable;
     struct conn *abort_other;
-    char peer[64];
+    char peer[BGW_ADDR_TEXT_MAX];
 };
 
 struct server {
@@ -49,7 +49,7 @@ struct server {
 
 static char big[1 << 20];
 
-static inline void *on_opened(void *arg, struct bgw_socket *sock, const char *peer)
+static inline void *on_opened(void *arg, struct bgw_socket *sock)
 {
     struct server *s = arg;
     if (s->refuse || s->count == CONNS)
@@ -58,7 +58,7 @@ static inline void *on_opened(void *arg, struct bgw_socket *sock, const char *pe
     c->server = s;
     c->sock = sock;
     c->opened++;
-    snprintf(c->peer, sizeof(c->peer), "%s", peer);
+    bgw_addr_format(bgw_socket_peer(sock), c->peer);
     if (s->greet)
         CHECK_EQ_I64(bgw_socket_send(sock, BGW_SLICE("hi")), BGW_SENT_ALL);
     if (s->abort_in_opened)

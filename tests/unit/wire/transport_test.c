@@ -16,7 +16,7 @@ TEST(client_is_opened_heard_answered_and_closed_once)
     int fd = dial(s.port);
     hear_text(&s, fd, "hi");
     CHECK_EQ_I64(bgw_transport_count(s.transport), 1);
-    CHECK(strncmp(s.conns[0].peer, "127.0.0.1:", 10) == 0);
+    CHECK_EQ_STR(s.conns[0].peer, "127.0.0.1");
     CHECK(bgw_socket_loop(s.conns[0].sock) == s.loop);
     s.conns[0].echo = true;
     tell(fd, "hello");

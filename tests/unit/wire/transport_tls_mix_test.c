@@ -28,10 +28,9 @@ static struct peer *peers[4 * CLIENTS];
 static int opened_count, closed_count;
 static bool behave; /* the dice are put away: everything is echoed */
 
-static void *mix_opened(void *arg, struct bgw_socket *sock, const char *peer)
+static void *mix_opened(void *arg, struct bgw_socket *sock)
 {
     (void)arg;
-    (void)peer;
     if (!behave && roll(20) == 0)
         return NULL;
     struct peer *p = calloc(1, sizeof(*p));

@@ -27,9 +27,8 @@ static struct shard shards[SHARDS];
 static uint16_t port;
 static atomic_int served;
 
-static void *opened(void *arg, struct bgw_socket *sock, const char *peer)
+static void *opened(void *arg, struct bgw_socket *sock)
 {
-    (void)peer;
     atomic_fetch_add(&((struct shard *)arg)->opened, 1);
     return sock;
 }
