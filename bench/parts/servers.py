@@ -21,14 +21,14 @@ TOPIC = "balance-updates"
 
 # ---- gateways ----
 
-def gateway(shards=1, make=Server, **more):
+def gateway(shards=1, make=Server, binary=None, **more):
     """With a broker inside, unless KAFKA_BOOTSTRAP says otherwise (see on_broker)."""
     ready = tempfile.mktemp(prefix="bgw-bench-")
     env = clean_env() | dict(KAFKA_BOOTSTRAP="embedded", BGW_JWT_SECRET=SECRET, BGW_LISTEN="127.0.0.1:0",
                              BGW_ADMIN_LISTEN="127.0.0.1:0", BGW_SHARDS=str(shards), BGW_READY_FILE=ready,
                              BGW_LOG_LEVEL="warn", BGW_DRAIN_S="1", BGW_HANDSHAKES_PER_S="100000", BGW_PING_S="600")
     env.update({k: str(v) for k, v in more.items()})
-    return make([tool("bgw", "BGW_RELEASE_BIN"), "serve"], env, ready)
+    return make([binary or tool("bgw", "BGW_RELEASE_BIN"), "serve"], env, ready)
 
 
 class Fleet:

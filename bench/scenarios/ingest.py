@@ -92,9 +92,9 @@ def settings(k, topic):
     return on_broker(k) | {"TOPIC_BALANCE_UPDATES": topic, "BGW_REWIND": "beginning"}
 
 
-def unwatched(k, topic, records):
+def unwatched(k, topic, records, **more):
     address = f"127.0.0.1:{free_port()}"
-    with gateway(make=Starting, **settings(k, topic), BGW_ADMIN_LISTEN=address) as g:
+    with gateway(make=Starting, **settings(k, topic), BGW_ADMIN_LISTEN=address, **more) as g:
         return measure(g, address, records)
 
 

@@ -17,6 +17,11 @@
 #define SECOND_NS 1000000000ll
 #define LOOK_NS MS_NS            /* while a burst is under way */
 #define REST_NS (5 * MS_NS)      /* while nothing is */
+#define MANY_ACCOUNTS 1000       /* the book of fewer is no figure */
+#define STILL_LOOK_NS (250 * MS_NS)
+#define STILL_LOOKS 4
+#define STILL_KIB 8              /* a server and look */
+#define STILL_WITHIN_NS (60 * SECOND_NS)
 #define SHORTEST_SLEEP_NS 200000 /* records that are due sooner leave together */
 
 static void sleep_until(int64_t at_ns)
@@ -254,14 +259,31 @@ static int64_t rss_peak(const struct run *r)
     return total;
 }
 
+/* What was seeded, the servers have read and kept when they stop growing: it is no part of a client's memory and CPU. */
+static bool wait_until_still(struct run *r)
+{
+    int64_t until = probe_mono_ns() + STILL_WITHIN_NS, last_kib = 0;
+    for (int still = 0; r->opt.accounts >= MANY_ACCOUNTS && r->opt.pid_count && still < STILL_LOOKS;) {
+        int64_t now_kib = read_now(r).rss_kib;
+        still = now_kib - last_kib <= STILL_KIB * r->opt.pid_count ? still + 1 : 0;
+        last_kib = now_kib;
+        if (!turn(r) || !in_time(r) || probe_mono_ns() > until) {
+            fprintf(stderr, "swarm: the servers did not come to rest\n");
+            return false;
+        }
+        sleep_until(probe_mono_ns() + STILL_LOOK_NS);
+    }
+    return true;
+}
+
 static bool run_phases(struct run *r)
 {
-    bool ok = true;
+    bool ok = wait_until_still(r);
     phase("connect");
     r->before = read_now(r);
     fleet_say(&r->fleet, PHASE_CONNECT);
     if (!r->opt.spread)
-        ok = all_live(r) && settle(r); /* what was seeded is no part of what is measured */
+        ok = ok && all_live(r) && settle(r); /* what was seeded is no part of what is measured */
     phase("live");
     ok = ok && idle(r);
     r->live = read_now(r);
