@@ -10,6 +10,7 @@ from parts import X25519, Certificate, baseline, broker, cpu_s, gateway, on_brok
 from report.plot import Bar, Bars
 from report.table import Table, number
 
+from .fanout import SELDOM_ASKED
 from .scenario import Scenario, short
 
 SETTLE_S = 1  # what a server does after it has begun is no part of an idle window
@@ -63,7 +64,7 @@ def arrivals(args, kind, c):
     asked = (*asked, "--tls") if tls else asked
     with baseline("--dialogue", *(tls_args(c) if tls else ())) as b:
         raw = arrival(args, b, True, per_s, asked)
-    with broker() as k, gateway(**on_broker(k), **env, **(tls_env(c) if tls else {})) as g:
+    with broker() as k, gateway(**on_broker(k), **SELDOM_ASKED, **env, **(tls_env(c) if tls else {})) as g:
         ours = arrival(args, g, False, per_s, asked)
     return raw, ours
 

@@ -25,7 +25,7 @@ def idle_bytes(accounts_of):
 
 
 def greeted_us(args, binary, _):
-    with broker() as k, gateway(binary=binary, **on_broker(k)) as g:
+    with broker() as k, gateway(binary=binary, **on_broker(k), **SELDOM_ASKED) as g:
         return arrival(args, g, False, KINDS["greeted"][3], GREETED)[0]
 
 

@@ -22,7 +22,6 @@ void bgw_buf_init(struct bgw_buf *b, size_t len_max);
 void bgw_buf_deinit(struct bgw_buf *b);
 void bgw_buf_clear(struct bgw_buf *b);             /* keeps the memory */
 void bgw_buf_consume(struct bgw_buf *b, size_t n); /* drops the first n bytes */
-void bgw_buf_append_str(struct bgw_buf *b, const char *text);
 void bgw_buf_append_i64(struct bgw_buf *b, int64_t v);
 void bgw_buf_append_u64(struct bgw_buf *b, uint64_t v);
 void bgw_buf_append_hex64(struct bgw_buf *b, uint64_t v); /* 16 digits, lower case */
@@ -39,7 +38,7 @@ static inline char *bgw_buf_reserve(struct bgw_buf *b, size_t n)
     return bgw_buf_grow(b, n);
 }
 
-/* What is sent is put together of many short pieces: these two are inline. */
+/* What is sent is put together of many short pieces: these are inline. */
 static inline void bgw_buf_append(struct bgw_buf *b, struct bgw_slice s)
 {
     char *to = s.len ? bgw_buf_reserve(b, s.len) : NULL;
@@ -47,6 +46,11 @@ static inline void bgw_buf_append(struct bgw_buf *b, struct bgw_slice s)
         return;
     memcpy(to, s.data, s.len);
     b->len += s.len;
+}
+
+static inline void bgw_buf_append_str(struct bgw_buf *b, const char *text)
+{
+    bgw_buf_append(b, bgw_slice_str(text));
 }
 
 static inline void bgw_buf_append_byte(struct bgw_buf *b, char c)

@@ -70,19 +70,20 @@ char *bgw_buf_grow(struct bgw_buf *b, size_t n)
     return b->data + b->len;
 }
 
-void bgw_buf_append_str(struct bgw_buf *b, const char *text)
-{
-    bgw_buf_append(b, bgw_slice_str(text));
-}
+static const char two_digits[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
+                                 "49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
+                                 "9899";
 
 void bgw_buf_append_u64(struct bgw_buf *b, uint64_t v)
 {
     char digits[20];
     size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
+    for (; v >= 100; v /= 100)
+        memcpy(digits + (at -= 2), two_digits + 2 * (v % 100), 2);
+    if (v >= 10)
+        memcpy(digits + (at -= 2), two_digits + 2 * v, 2);
+    else
+        digits[--at] = (char)('0' + v);
     bgw_buf_append(b, bgw_slice_of(digits + at, sizeof(digits) - at));
 }
 

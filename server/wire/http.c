@@ -12,6 +12,8 @@
 #include <llhttp.h>
 #include <stdlib.h>
 
+#define USUAL_HEAD 1024
+
 struct bgw_http_reader { /* shard thread only */
     llhttp_t parser;
     struct bgw_http_request request;
@@ -81,6 +83,7 @@ static int on_header_value_complete(llhttp_t *parser)
     struct http_line *line = &r->head.lines[r->head.line_count - 1];
     if (!line->value_at) /* an empty value still ends its line */
         line->value_at = line->name_at + line->name_len;
+    r->head.name_lengths |= http_length_bit(line->name_len);
     return 0;
 }
 
@@ -148,6 +151,7 @@ struct bgw_http_reader *bgw_http_reader_create(const struct bgw_http_limits *lim
     r->limits = *limits;
     r->request.reader = r;
     bgw_buf_init(&r->head.head, BGW_HTTP_LINE_MAX + 2 + limits->header_bytes_max);
+    (void)bgw_buf_reserve(&r->head.head, USUAL_HEAD);
     bgw_buf_init(&r->head.path, BGW_HTTP_LINE_MAX);
     bgw_buf_init(&r->body, limits->body_bytes_max);
     return r;

@@ -19,6 +19,7 @@ struct http_head {
     struct bgw_buf path; /* decoded */
     struct http_line lines[BGW_HTTP_HEADER_LINES_MAX];
     size_t line_count;
+    uint64_t name_lengths; /* a bit for each length, from 63 on the last: what is looked for is mostly not there */
     size_t request_line_len; /* without CR LF; 0: not complete */
     struct bgw_slice target;
     bool chunked;
@@ -29,6 +30,11 @@ struct http_head {
 enum bgw_refusal bgw_http_rules_line(struct http_head *h, struct bgw_http_request *r);
 /* All that must hold of the header lines; fills host, path, query, keep_alive, upgrade. */
 enum bgw_refusal bgw_http_rules_headers(struct http_head *h, struct bgw_http_request *r);
+
+static inline uint64_t http_length_bit(size_t len)
+{
+    return 1ull << (len < 63 ? len : 63);
+}
 
 const struct http_head *bgw_http_head_of(const struct bgw_http_reader *reader);
 
