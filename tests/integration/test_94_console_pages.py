@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from harness.console import AS_OF, LIVE, SECONDS, Scripted, balances, browser, open_page, row_of, scripted_page, sign_in, until_live
 from harness.fixtures import feed, gateway
 from harness.gateway import Gateway
-from harness.kafka import Feed
+from harness.kafka import Feed, free_port
 from harness.redis import Redis
 from harness.tokens import sign, token
 
@@ -40,7 +40,7 @@ def staff(ttl=600):
 
 
 def names(page):
-    return page.locator("#rows th a").all_inner_texts()
+    return page.locator("#rows th a")
 
 
 def at(page):
@@ -67,6 +67,13 @@ def open_signed_in(open_page, gateway, feed, *accounts, **how):
 
 # ---- Live ----
 
+# before the browser has drawn a frame, in which it takes the focus from what has gone
+ENTER_AS_SOON_AS_CLOSED = """() => {
+    document.querySelector('dialog[open]').close();
+    document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
+}"""
+
+
 def test_everything_is_at_hand_on_the_keyboard(gateway, feed, open_page):
     page = open_signed_in(open_page, gateway, feed, "k1", "k2", "k3", "k4")
     feed.put("k5", 500)
@@ -89,12 +96,11 @@ def test_everything_is_at_hand_on_the_keyboard(gateway, feed, open_page):
         keys.press(key)
         expect(at(page)).to_have_text(name)
     keys.press("p")
-    assert names(page) == ["k3", "k1", "k2", "k4", "k5"]
+    expect(names(page)).to_have_text(["k3", "k1", "k2", "k4", "k5"])
     expect(page.get_by_role("button", name="Pin k3/NGN")).to_have_attribute("aria-pressed", "true")
     keys.press("j")
     keys.press("x")
-    expect(page.locator("#rows tr")).to_have_count(4)
-    assert names(page) == ["k3", "k2", "k4", "k5"]
+    expect(names(page)).to_have_text(["k3", "k2", "k4", "k5"])
     expect(at(page)).to_have_text("k2")
 
     keys.press("?")
@@ -103,6 +109,14 @@ def test_everything_is_at_hand_on_the_keyboard(gateway, feed, open_page):
     expect(page.get_by_role("dialog")).to_be_hidden()
     keys.press("Enter")
     expect(page.get_by_role("heading", name="k2/NGN")).to_be_visible()
+    keys.press("1")
+    expect(page.locator("#rows tr")).to_have_count(4)
+    keys.press("j")
+    expect(at(page)).to_have_text("k3")
+    keys.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.evaluate(ENTER_AS_SOON_AS_CLOSED)
+    expect(page.get_by_role("heading", name="k3/NGN")).to_be_visible()
     for key, name in (("3", "Gateway"), ("4", "Try it"), ("5", "Connect"), ("1", "Live"), ("2", "Account")):
         keys.press(key)
         expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute("aria-current", "page")
@@ -149,11 +163,13 @@ def test_a_list_is_pasted_and_what_is_no_account_is_said(gateway, open_page):
     page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(f"list-{i:02}" for i in range(30)) + "\n")
     page.get_by_role("searchbox").focus()
     page.keyboard.press("Control+V")
+    expect(page.get_by_role("searchbox")).to_have_value(re.compile("^list-00 .*list-29$"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("status").filter(has_text="Watching")).to_have_text("Watching 30 more accounts.")
     expect(page.locator("#rows tr")).to_have_count(30)
     expect(page.locator("#rows tr[data-state=unknown]")).to_have_count(30)
-    assert set(page.locator("#rows td.freshness").all_inner_texts()) == {"source unavailable"} and set(balances(page)) == {"—"}
+    expect(page.locator("#rows td.freshness")).to_have_text(["source unavailable"] * 30)
+    assert set(balances(page)) == {"—"}
 
     search = page.get_by_role("searchbox")
     search.fill("good-1, <b>bad</b>; good-2/USD good-3/usd list-01")
@@ -166,7 +182,7 @@ def test_a_list_is_pasted_and_what_is_no_account_is_said(gateway, open_page):
     expect(page.locator("#rows tr")).to_have_count(0)
     expect(page.get_by_text("No watched balance has “nobody-has-this” in its name.")).to_be_visible()
     search.fill("good")
-    assert names(page) == ["good-1", "good-2/USD"] or names(page) == ["good-1", "good-2"]
+    expect(names(page)).to_have_text([re.compile("^good-1$"), re.compile("^good-2(/USD)?$")])
     search.fill("list-01")
     search.press("Enter")
     expect(page.locator(".told")).to_have_text("Already watched.")
@@ -190,7 +206,7 @@ def test_a_kept_token_brings_accounts_and_pins_back_after_a_reload(gateway, feed
     expect(page.locator(".big")).to_have_text("7 JPY")
     visit(page, "Live")
     until_live(page, 3)
-    assert names(page) == ["r2", "r1", "r1"]
+    expect(names(page)).to_have_text(["r2", "r1", "r1"])
     page.get_by_role("button", name="Sign out").click()
     page.reload()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -260,9 +276,9 @@ def test_the_gateway_page_sees_redis_go_and_come(open_page):
         expect(tile(page, "Origin")).to_have_text("off")
         expect(tile(page, "Connections")).to_have_text(re.compile(r"^[2-9]$"))
         redis.kill9()
-        expect(tile(page, "Redis")).to_have_text("down", timeout=3 * SECONDS)
-        expect(tile(page, "This replica")).to_have_text("degraded", timeout=3 * SECONDS)
-        expect(page.locator("#parts")).to_contain_text("Redis is away", timeout=5 * SECONDS)
+        expect(tile(page, "Redis")).to_have_text("down", timeout=8 * SECONDS)
+        expect(tile(page, "This replica")).to_have_text("degraded", timeout=8 * SECONDS)
+        expect(page.locator("#parts")).to_contain_text("Redis is away", timeout=10 * SECONDS)
         redis.restart()
         expect(tile(page, "Redis")).to_have_text("up", timeout=15 * SECONDS)
         expect(tile(page, "This replica")).to_have_text("ready", timeout=15 * SECONDS)
@@ -270,7 +286,8 @@ def test_the_gateway_page_sees_redis_go_and_come(open_page):
 
 
 def test_the_gateway_page_needs_its_scope_and_greys_what_is_old(open_page):
-    with Gateway() as gw:
+    address = f"127.0.0.1:{free_port()}"
+    with Gateway(BGW_LISTEN=address) as gw:
         page = open_page(gw)
         sign_in(page, token(everything=True))
         visit(page, "Gateway")
@@ -280,7 +297,6 @@ def test_the_gateway_page_needs_its_scope_and_greys_what_is_old(open_page):
         sign_in(page, staff())
         expect(tile(page, "This replica")).to_have_text("ready")
         expect(page.locator("[data-old]")).to_have_count(0)
-        address = gw.listen
         gw.kill()
         expect(page.get_by_role("alert")).to_have_text("This gateway does not answer; what stands here is from before.", timeout=10 * SECONDS)
         expect(page.locator("[data-old]")).to_have_count(3)
@@ -313,6 +329,7 @@ def test_each_language_gets_its_answer(gateway, feed, open_page, language, butto
     shown = page.inner_text("body")
     assert bearer not in shown and bearer.split(".")[2] not in shown
     page.get_by_role("button", name="Disconnect").click()
+    expect(page.locator(".frames")).to_contain_text(re.compile("closed, 1|ended"))  # the last that comes
     page.get_by_role("button", name="Clear").click()
     expect(page.get_by_text("Frames will stand here")).to_be_visible()
 
@@ -366,13 +383,13 @@ def test_a_gateway_away_for_twenty_seconds_while_balances_move(kafka, open_page)
     topic = kafka.create()
     settings = {"kafka": kafka.bootstrap, "TOPIC_BALANCE_UPDATES": topic, "BGW_REWIND": "beginning"}
     accounts = [f"away-{i}" for i in range(8)]
-    with Gateway(**settings) as first:
+    address = f"127.0.0.1:{free_port()}"
+    with Gateway(BGW_LISTEN=address, **settings) as first:
         stream = Feed(kafka.bootstrap, topic, readers=[first])
         page = open_signed_in(open_page, first, stream, *accounts)
         page.evaluate(AMOUNTS)
-        address = first.listen
         first.kill()
-    expect(page.locator("#link-text")).to_have_text(re.compile("^Offline"), timeout=5 * SECONDS)
+    expect(page.locator("#link-text")).to_have_text(re.compile("^Offline"), timeout=10 * SECONDS)
     before, ends = balances(page), time.monotonic() + 20
     assert "—" not in before
     moved = Feed(kafka.bootstrap, topic)
@@ -387,7 +404,7 @@ def test_a_gateway_away_for_twenty_seconds_while_balances_move(kafka, open_page)
     moved.flush()
     expect(page.locator("#rows td.freshness").filter(has_text=AS_OF)).to_have_count(8)
     with Gateway(BGW_LISTEN=address, **settings):
-        until_live(page, 8)
+        until_live(page, 8, link_s=40)  # by now it waits up to 20 s between two attempts
         assert balances(page) == [f"{(amount - 7 + i) / 100:.2f} NGN" for i in range(8)]
         never_went_back(page, *accounts)
 
@@ -401,7 +418,7 @@ def test_a_tab_that_was_hidden_is_current_when_it_is_seen_again(gateway, feed, o
         feed.put("tab1", amount)
     feed.flush()
     tab.send("Page.setWebLifecycleState", {"state": "active"})
-    expect(row_of(page, "tab1").locator("td.balance")).to_have_text("5.39 NGN", timeout=4 * SECONDS)
+    expect(row_of(page, "tab1").locator("td.balance")).to_have_text("5.39 NGN", timeout=8 * SECONDS)
     until_live(page, 1)
     never_went_back(page, "tab1")
 
@@ -432,9 +449,9 @@ def test_a_token_that_ends_is_said_in_words(open_page):
         stream.put("alice", 100)
         stream.flush()
         page = open_page(gw)
-        sign_in(page, token(["alice"], ttl=5), "alice")
+        sign_in(page, token(["alice"], ttl=12), "alice")
         until_live(page, 1)
-        expect(page.get_by_role("alert")).to_have_text("The token has expired.", timeout=15 * SECONDS)
+        expect(page.get_by_role("alert")).to_have_text("The token has expired.", timeout=25 * SECONDS)
         expect(page.locator("#link-text")).to_have_text("Signed out")
         expect(page.locator("#rows")).to_have_count(0)
         sign_in(page, token(["alice"]))
@@ -458,6 +475,7 @@ def test_axe_finds_nothing_serious(gateway, open_page, scheme, width):
     page.get_by_role("button", name="Sign in").click()
     script = Scripted(page)
     sign_in(page, staff())
+    expect(page.get_by_role("heading", name="Nothing is watched yet")).to_be_visible()
     found += axe(page, "nothing watched")
     page.get_by_role("searchbox").fill("a b c d e")
     page.get_by_role("button", name="Watch", exact=True).click()

@@ -5,7 +5,7 @@ import { go } from '../route.ts';
 import type { Rows } from '../rows.ts';
 import { useStore } from '../store.ts';
 import { hidden } from '../ui/hidden.ts';
-import { inField } from '../ui/keys.tsx';
+import { forPage, inField } from '../ui/keys.tsx';
 import { KEY } from '../words.ts';
 import { BalanceRow } from './row.tsx';
 
@@ -69,7 +69,7 @@ export function LivePage({ rows }: { rows: Rows }) {
       else if (event.key === 'k' || event.key === 'ArrowUp') move(i - 1);
       else if (event.key === 'p' && row) rows.pin(row.id);
       else if (event.key === 'x' && row) drop(row.key, i);
-      else if (event.key === 'Enter' && row && event.target === document.body) go('account', row.id);
+      else if (event.key === 'Enter' && row && forPage(event)) go('account', row.id);
       else return undefined;
       event.preventDefault();
       return undefined;

@@ -18,6 +18,10 @@ const LIST: readonly [string, string][] = [
 export const inField = (event: Event) =>
   event.target instanceof HTMLElement && (event.target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName));
 
+/** The key is for the page: nothing that takes it has the focus. A dialog's button keeps it for a frame after the dialog has closed. */
+export const forPage = (event: Event) =>
+  event.target === document.body || (event.target instanceof Element && event.target.closest('dialog:not([open])') !== null);
+
 export function Keys() {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
