@@ -5,7 +5,7 @@ EXPORTED names the folder of `expo export`, BGW_RELEASE_BIN the gateway."""
 import os
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from harness.gateway import Gateway
 from replica import Replica
@@ -18,6 +18,7 @@ ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--
         "--disable-features=LocalNetworkAccessChecks"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True,
          "locale": "en-GB", "timezone_id": "Africa/Lagos"}
+expect.set_options(timeout=15_000)  # a condition that says no time of its own
 
 
 @pytest.fixture(scope="session")

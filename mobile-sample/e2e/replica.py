@@ -6,12 +6,13 @@ import os
 import urllib.parse
 
 from harness.gateway import Gateway
+from harness.kafka import free_port
 
 
 class Replica:
     def __init__(self, ledger, origin):
         self.settings = dict(kafka=ledger.bootstrap, args=["--demo"], binary=os.environ["BGW_RELEASE_BIN"],
-                             BGW_ORIGINS=origin, BGW_EPOCH="one", BGW_REWIND="beginning")
+                             BGW_LISTEN=f"127.0.0.1:{free_port()}", BGW_ORIGINS=origin, BGW_EPOCH="one", BGW_REWIND="beginning")
         self.now = Gateway(**self.settings)
         self.address = self.now.listen
 
@@ -20,7 +21,7 @@ class Replica:
         self.now.dir.cleanup()
 
     def again(self):
-        self.now = Gateway(**self.settings, BGW_LISTEN=self.address)
+        self.now = Gateway(**self.settings)
 
     def demo(self):
         return json.loads(self.now.http("/demo/token.json")[2])

@@ -44,9 +44,14 @@ def text_of(minor):
     return f"{'-' if minor < 0 else ''}₦{abs(minor) // 100:,}.{abs(minor) % 100:02}"
 
 
-def naira(replica, count=SHOWN):
-    """Accounts of the demonstration that have one currency. It opens the dollars last, and the first account has some."""
+def until_opened(replica):
+    """The demonstration opens the dollars last, and the first account has some."""
     until(lambda: replica.read(replica.demo()["accounts"][0], "USD")[0] == 200, 15, "the dollars of the demonstration")
+
+
+def naira(replica, count=SHOWN):
+    """Accounts of the demonstration that have one currency."""
+    until_opened(replica)
     return [a for a in replica.demo()["accounts"] if replica.read(a, "USD")[0] != 200][:count]
 
 

@@ -174,7 +174,7 @@ def test_doctor_tells_too_few_descriptors():
 
 def test_doctor_asks_redis_and_the_origin_as_the_gateway_would_and_writes_nothing():
     with Redis(user="gateway", password="not-a-guess") as redis, Origin() as origin:
-        code, found = doctor(LEDGER_INTERNAL=origin.url, **redis.settings)
+        code, found = doctor(LEDGER_INTERNAL=origin.url, BGW_ORIGIN_TIMEOUT_MS=4500, **redis.settings)
         assert results(found, "redis") == ["ok"] and results(found, "origin") == ["ok"], found
         assert origin.calls() == 1
         assert redis.call("DBSIZE") == 0
@@ -184,7 +184,7 @@ def test_doctor_asks_redis_and_the_origin_as_the_gateway_would_and_writes_nothin
 
 def test_doctor_finds_a_query_that_does_not_work_and_a_redis_that_refuses_us():
     with Postgres() as db:
-        code, found = doctor(BGW_ORIGIN_PG=db.uri)
+        code, found = doctor(BGW_ORIGIN_PG=db.uri, BGW_ORIGIN_TIMEOUT_MS=4500)
         assert results(found, "origin") == ["ok"], found
         code, found = doctor(BGW_ORIGIN_PG=db.uri, BGW_ORIGIN_PG_QUERY="select 1 from nothing where $1=$2 and $3=''")
         assert code == 1 and "BGW_ORIGIN_PG" in said(found, "origin", "fail")

@@ -78,10 +78,10 @@ def test_idle_topic_stays_fresh_and_a_stopped_broker_does_not(kafka, topic):
         feed = Feed(kafka.bootstrap, topic)
         feed.put("A", 5)
         feed.flush()
-        with on(kafka, topic, BGW_FRESH_MS=2000, BGW_STALE_MS=4000) as g:
+        with on(kafka, topic, BGW_FRESH_MS=4000, BGW_STALE_MS=8000) as g:
             async with Native(g, everyone()) as c:
                 await c.sub("A")
-                await c.drain(5)
+                await c.drain(6)
                 assert c.states["A"] == "fresh" and not [f for f in c.frames if f["ev"] == "state"]
                 kafka.pause()
                 try:

@@ -306,7 +306,7 @@ def test_many_streams_and_posts_at_once_leave_nothing_behind(gw):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(one, range(100)))
     until(lambda: gw.metric("bgw_sessions") == 0, what="the sessions to go")
-    assert gw.metrics()['bgw_dialect_sessions{dialect="signalr_sse"}'] == 0
+    until(lambda: gw.metrics()['bgw_dialect_sessions{dialect="signalr_sse"}'] == 0, what="their dialect's count to say so")
 
 
 def test_a_client_that_goes_while_its_posts_are_under_way(gw):
@@ -338,7 +338,7 @@ def test_the_budget_of_the_door_is_told_in_words_and_seconds():
 
 def test_a_draining_gateway_sends_newcomers_away_and_lets_the_others_finish():
     bearer = everything()
-    with Gateway(BGW_DRAIN_S=4) as g:
+    with Gateway(BGW_DRAIN_S=8, BGW_HEADER_DEADLINE_S=20) as g:
         ident = new_id(g)
         with Stream(g, bearer) as stream, Raw(g) as a, Raw(g) as b, Raw(g) as c:
             stream.greet()

@@ -69,7 +69,7 @@ def test_each_account_comes_once_and_then_each_change_and_an_id_covers_each_writ
         assert s.balance("B") is None
         s.check()
     until(lambda: gateway.metrics()['bgw_dialect_sessions{dialect="sse"}'] == 0, what="the stream to be gone")
-    assert gateway.metric("bgw_sessions") == 0 and gateway.metric("bgw_subscriptions") == 0
+    until(lambda: gateway.metric("bgw_sessions") == gateway.metric("bgw_subscriptions") == 0, what="nothing to be left of it")
 
 
 def test_curl_shows_the_stream_as_it_comes(gateway, feed):
@@ -97,7 +97,7 @@ def test_curl_shows_the_stream_as_it_comes(gateway, feed):
         read_to("data: ")
         read_to("id: ")
         assert json.loads(lines[-2][6:])["d"]["minor"] == "2"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10  # before a heartbeat could push it out
     finally:
         curl.terminate()
         curl.wait(10)
@@ -123,8 +123,10 @@ def test_a_quiet_stream_says_a_comment_at_least_every_heartbeat():
             events, comments = len(s.events), s.comments
             began = time.monotonic()
             last_id = s.last_id
-            s.drain(5.5)  # longer than a ping and the wait for its pong: nobody asks a stream for one
-            assert 4 <= s.comments - comments <= 6, (s.comments - comments, time.monotonic() - began)
+            while s.comments - comments < 5:  # longer than a ping and the wait for its pong: nobody asks a stream for one
+                s.drain(0.5)
+                assert time.monotonic() - began < 12, s.comments - comments
+            assert time.monotonic() - began > 3, s.comments - comments
             assert len(s.events) == events and s.last_id == last_id
         assert g.metric("bgw_errors_total") == 0
 
@@ -307,7 +309,7 @@ def test_a_drain_says_bye_and_when_to_come_again(gateway):
 def test_a_stream_ends_with_its_token_and_the_next_answer_is_a_status(gateway, feed):
     feed.put("A", 1)
     feed.flush()
-    short = token(["A"], ttl=2)
+    short = token(["A"], ttl=6)
     with Events(gateway, "A", token=short) as s:
         s.until(lambda: s.live)
         s.until_end(90)  # exp, and the leeway

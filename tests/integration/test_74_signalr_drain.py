@@ -14,7 +14,7 @@ from harness.signalr import VERSIONS
 from harness.tokens import token
 from harness.wait import until
 
-FAST = [0, 100, 200, 400, 400, 400, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800]
+FAST = [0, 100, 200, 400, 400, 400] + 34 * [800]  # for half a minute
 
 
 def everything(**claims):
@@ -29,16 +29,17 @@ def test_who_may_have_no_further_connection_is_told_so_and_does_not_hang(clients
         hubs += [(clients.hub(v, g, everything(), reconnect=FAST, transport="ws", skip=True), v, "skip") for v in VERSIONS]
         starts = [hub.begin("start") for hub, _, _ in hubs]
         for (hub, _, _), n in zip(hubs, starts):
-            hub.wait(lambda e, n=n: e.get("n") == n and e["ev"] == "failed", 5)
+            hub.wait(lambda e, n=n: e.get("n") == n and e["ev"] == "failed", 20)
             assert not hub.events("reconnecting") and hub.state() == "Disconnected"
         assert first.state() == "Connected"
         first.stop()
+        until(lambda: g.metric("bgw_sessions") == 0, what="the first one's end to be seen")
         assert hubs[0][0].start()["state"] == "Connected"  # and afterwards there is room again
         hubs[0][0].stop()
 
 
 def test_two_hundred_clients_of_a_drain_come_back_spread_over_its_window(clients, kafka):
-    window_s, count = 3, 200
+    window_s, count = 12, 200  # of a quarter enough is left where the clients' process stands still for two seconds
     topic = kafka.create()
     settings = dict(kafka=kafka.bootstrap, TOPIC_BALANCE_UPDATES=topic, BGW_DRAIN_S=window_s, BGW_RESUME_SECRET="shared by both " * 3)
     with Gateway(**settings) as first, Gateway(**settings) as second, Middle(first) as middle:
@@ -64,7 +65,7 @@ def test_two_hundred_clients_of_a_drain_come_back_spread_over_its_window(clients
             hub.update(lambda u: u["minor"] == 2)
         first.finish(15)
         left = sorted(hub.ev("reconnecting")["at"] - began for hub in hubs)
-        assert left[-1] < window_s + 2, left[-5:]
+        assert left[-1] < window_s + 5, left[-5:]
         quarters = [sum(1 for t in left if i * left[-1] / 4 < t <= (i + 1) * left[-1] / 4) for i in range(4)]
         assert left[-1] > window_s / 3 and all(q > count / 20 for q in quarters), (left[-1], quarters)
         assert not any(hub.events("closed") for hub in hubs)
@@ -75,7 +76,7 @@ def test_two_hundred_clients_of_a_drain_come_back_spread_over_its_window(clients
 
 
 def test_a_draining_gateway_refuses_a_negotiation_in_words(clients):
-    with Gateway(BGW_DRAIN_S=4) as g:
+    with Gateway(BGW_DRAIN_S=10) as g:
         held = [clients.hub(10, g, everything()) for _ in range(20)]
         for hub in held:
             hub.start()

@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 
 from harness.console import ARGS, CHROMIUM
 from harness.gateway import Gateway
-from harness.kafka import Feed
+from harness.kafka import Feed, free_port
 from harness.signalr import VERSIONS
 from harness.tokens import token
 from harness.wait import until
@@ -26,7 +26,7 @@ SIGNALR = """async ([url, bearer, account, options]) => {
     window.shown = []; window.states = [];
     const hub = window.hub = new signalR.HubConnectionBuilder()
         .withUrl(url, {accessTokenFactory: () => bearer, ...options})
-        .withAutomaticReconnect([0, 200, 500, 500, 500, 500, 1000, 1000, 1000, 1000, 1000, 1000])
+        .withAutomaticReconnect([0, 200, 500, 500, 500, 500].concat(Array(30).fill(1000)))
         .configureLogging(6).build();
     hub.on("balanceUpdate", text => window.shown.push(text));
     hub.onreconnecting(() => window.states.push("reconnecting"));
@@ -208,8 +208,8 @@ def test_event_source_and_signalr_go_on_after_a_restart(kafka, sites, open_page)
     for name in ("still", "moves", "also"):
         feed.put(name, 1)
     feed.flush()
-    with Gateway(**settings) as first:
-        address = first.listen
+    address = f"127.0.0.1:{free_port()}"
+    with Gateway(BGW_LISTEN=address, **settings) as first:
         stream, hub = open_page(sites[0]), open_page(sites[0], 10)
         accounts = "account=still&account=moves&account=also"
         stream.evaluate(STREAM, [f"http://{address}/v1/stream?{accounts}&access_token={BEARER}", {}])

@@ -254,7 +254,7 @@ def revoke(gateway, what):
 
 def test_a_drain_says_what_is_documented(asyncapi):
     seen, openapi = Seen(asyncapi), OpenApi()
-    with Gateway(BGW_DRAIN_S=6, BGW_REWIND="beginning") as g:
+    with Gateway(BGW_DRAIN_S=8, BGW_REWIND="beginning") as g:
         g.token = token([ALICE], sub="drain")
         feed = Feed(g.bootstrap, g.topic, readers=[g])
         feed.put(ALICE, 1)

@@ -114,7 +114,7 @@ def test_sub_command_line_follows_an_account(gateway, feed):
     sub = subprocess.Popen([os.environ["BGW_BIN"], "sub", "A", "--url", gateway.ws, "--token", everyone(), "--json"],
                            stdout=subprocess.PIPE, text=True, env=clean_env())
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         seen = ""
         while "12345" not in seen:
             seen += sub.stdout.readline()

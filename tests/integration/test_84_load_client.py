@@ -101,10 +101,11 @@ def load(say, *args, **more):
 
 
 RAW = ("--raw", "--rate", "100")
+PATIENT = ("--timeout-s", "20")  # where all is to come
 
 
 def test_truth_is_no_failure():
-    report, err = load(lambda v: upd(entry(v)), *RAW)
+    report, err = load(lambda v: upd(entry(v)), *RAW, *PATIENT)
     assert (report["completed"], report["wrong"], report["entries"], report["behind"]) == (True, 0, CLIENTS * MESSAGES, 0)
     assert report["latency_us"]["n"] == CLIENTS * MESSAGES and report["workers"] == 2
     assert [line.split()[1] for line in err.splitlines()] == ["connect", "live", "feed", "settle", "done"]
@@ -119,7 +120,8 @@ def test_messages_in_pieces_and_together_are_read():
         return held[-1][:half] if version == 1 else held[0][half:] + held[-1] if version == 2 else held[-1]
     with Liar(lambda v: None) as liar:
         liar.tell = lambda c, v: c.sendall(say(v))
-        done = subprocess.run(command(liar, *RAW, "--clients", "1", "--workers", "1"), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command(liar, *RAW, *PATIENT, "--clients", "1", "--workers", "1"), capture_output=True, text=True,
+                              timeout=60, check=False)
     report = json.loads(done.stdout)
     assert (done.returncode, report["wrong"], report["entries"]) == (0, 0, MESSAGES), report
 
@@ -140,7 +142,7 @@ def spelled(text):
     lambda v: upd(*(entry(i) for i in range(1, v + 1))) if v == MESSAGES else b"",
     lambda v: upd(entry(v, merged=1 if v > 1 else 0)) if v % 2 == 0 else b""])
 def test_entry_is_read_however_it_is_spelled(spelling):
-    report, err = load(spelling, *RAW)
+    report, err = load(spelling, *RAW, *PATIENT)
     assert report["protocol_errors"] == report["wrong_values"] == report["gaps"] == 0, (report, err)
     assert report["completed"] and report["behind"] == 0, report
 
@@ -181,7 +183,7 @@ def test_silence_is_no_completion(silence):
 
 
 def test_lost_messages_of_a_server_without_versions_are_counted_apart():
-    report, _ = load(lambda v: None if v == 3 else upd(entry(v)), *RAW, "--messages", "150")
+    report, _ = load(lambda v: None if v == 3 else upd(entry(v)), *RAW, *PATIENT, "--messages", "150")
     assert report["completed"] and report["wrong"] == 0 and report["lost"] == CLIENTS, report
     assert report["missed"] >= CLIENTS and report["connects"] == 2 * CLIENTS, report
 
@@ -208,7 +210,7 @@ def test_mark_that_is_right_is_no_failure():
         for byte in f"bench:000000|NGN|e1.{version}".encode():
             digest = (digest ^ byte) * 0x100000001b3 & (1 << 64) - 1
         return upd(entry(version)) + frame({"ev": "mark", "digest": f"{digest:016x}"})
-    report, _ = load(say, "--rate", "100", greet=HELLO, after=LIVE)
+    report, _ = load(say, "--rate", "100", *PATIENT, greet=HELLO, after=LIVE)
     assert (report["wrong"], report["digests_checked"]) == (0, CLIENTS * MESSAGES), report
 
 
@@ -217,8 +219,8 @@ GREET_ONLY = ("--greet-only", "--messages", "0")
 
 def test_who_is_only_greeted_is_live_and_asks_for_nothing():
     with Liar(lambda v: b"", greet=HELLO) as liar:
-        done = subprocess.run(command(liar, *GREET_ONLY), capture_output=True, text=True, timeout=60, check=False)
-        until(lambda: len(liar.asked) == CLIENTS, 5, "every client to be gone")
+        done = subprocess.run(command(liar, *GREET_ONLY, *PATIENT), capture_output=True, text=True, timeout=60, check=False)
+        until(lambda: len(liar.asked) == CLIENTS, 15, "every client to be gone")
     report = json.loads(done.stdout)
     assert (done.returncode, report["completed"], report["live"], report["connects"], report["wrong"]) == (0, True, CLIENTS, CLIENTS, 0), report
     assert liar.asked == [b""] * CLIENTS and report["feed"]["published"] == 0
@@ -262,4 +264,4 @@ def test_process_that_ends_ends_the_run(who, number, status):
         out, err = process.communicate(timeout=30)
     assert process.returncode == status and not out, (process.returncode, out, err)
     assert who == "coordinator" or f"worker 1 was ended by signal {int(number)}" in err, err
-    until(lambda: all(gone(pid) for pid in workers), 5, "the workers to end")
+    until(lambda: all(gone(pid) for pid in workers), 15, "the workers to end")

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.alone
 TOP = pathlib.Path(__file__).parents[2]
 SECONDS = 1000
 FIRST = "msisdn::2348100000001"
-SAID_APART_MS = 4900
+SHOWS_MS = 10 * SECONDS
+OVER_MS = 30 * SECONDS
+SAID_APART_MS = 4000  # 5 s from word to word, but when each is drawn may vary; the page looks every 2 s to 3.5 s
 WORDS = {"redis": "Redis is away", "postgres": "The database is away", "kafka": "Kafka is away", "ledger": "The ledger is away",
          "projector": "The projector is away", "replica-2": "The other replica is away"}
 
@@ -61,7 +63,8 @@ class Real:
         try:
             yield
         finally:
-            assert self.part(name, back)["state"] == "running"
+            self.part(name, back)
+            until(lambda: self.part(name, "status")["state"] == "running", 30, f"{name} to run again")
 
     def get(self, name, path, bearer=None):
         request = urllib.request.Request(f"http://{self.parts[name]['address']}{path}",
@@ -128,10 +131,10 @@ def page(real):
 
 
 def until_well(page):
-    expect(page.locator("#link-text")).to_have_text("Live", timeout=15 * SECONDS)
-    expect(page.locator("#parts")).to_be_hidden(timeout=15 * SECONDS)
-    expect(page.locator("#rows tr[data-state=fresh]").nth(9)).to_be_visible(timeout=15 * SECONDS)
-    expect(page.locator("#rows tr:not([data-state=fresh])")).to_have_count(0, timeout=15 * SECONDS)
+    expect(page.locator("#link-text")).to_have_text("Live", timeout=OVER_MS)
+    expect(page.locator("#parts")).to_be_hidden(timeout=OVER_MS)
+    expect(page.locator("#rows tr[data-state=fresh]").nth(9)).to_be_visible(timeout=OVER_MS)
+    expect(page.locator("#rows tr:not([data-state=fresh])")).to_have_count(0, timeout=OVER_MS)
 
 
 def on_page(page):
@@ -146,9 +149,11 @@ def test_replicas_redis_and_postgres_say_the_same(real):
     with real.without("ledger"):
         def all_the_same():
             truth = real.in_postgres()
-            one, two = real.in_replica("replica-1", truth), real.in_replica("replica-2", truth)
-            return len(truth) == 11 and one[0] == truth == two[0] == real.in_redis(truth) and one[1] == two[1]
-        until(all_the_same, 15, "one truth")
+            with contextlib.suppress(OSError):  # one that has just come back may not say it yet
+                one, two = real.in_replica("replica-1", truth), real.in_replica("replica-2", truth)
+                return len(truth) == 11 and one[0] == truth == two[0] == real.in_redis(truth) and one[1] == two[1]
+            return False
+        until(all_the_same, 30, "one truth")
 
 
 @pytest.mark.parametrize(("name", "away", "back"), [
@@ -156,14 +161,14 @@ def test_replicas_redis_and_postgres_say_the_same(real):
     ("kafka", "stop", "start"), ("replica-2", "stop", "start"), ("ledger", "stop", "start"), ("projector", "pause", "resume")])
 def test_what_is_away_shows_within_seconds(real, page, name, away, back):
     with real.without(name, away, back):
-        expect(page.locator("#parts")).to_contain_text(WORDS[name], timeout=5 * SECONDS)
+        expect(page.locator("#parts")).to_contain_text(WORDS[name], timeout=SHOWS_MS)
         assert "—" not in page.locator("#rows").inner_text()
     until_well(page)
 
 
 def test_one_that_is_killed_by_hand_shows_too(real, page):
     os.kill(real.part("redis", "status")["pid"], signal.SIGKILL)
-    expect(page.locator("#parts")).to_contain_text(WORDS["redis"], timeout=5 * SECONDS)
+    expect(page.locator("#parts")).to_contain_text(WORDS["redis"], timeout=SHOWS_MS)
     real.part("redis", "start")
     until_well(page)
 
@@ -171,20 +176,20 @@ def test_one_that_is_killed_by_hand_shows_too(real, page):
 def test_without_the_projector_balances_follow_the_database(real, page):
     before = real.in_postgres()
     with real.without("projector"):
-        expect(page.locator("#parts")).to_contain_text(WORDS["projector"], timeout=5 * SECONDS)
+        expect(page.locator("#parts")).to_contain_text(WORDS["projector"], timeout=SHOWS_MS)
         until(lambda: all(real.in_postgres()[slot][1] > v for slot, (_, v) in before.items() if slot[1] == "NGN"), 30, "changes")
         with real.without("ledger"):
-            until(lambda: on_page(page) == {s: minor for s, (minor, _) in real.in_postgres().items() if s[1] == "NGN"}, 5, "the sweep")
+            until(lambda: on_page(page) == {s: minor for s, (minor, _) in real.in_postgres().items() if s[1] == "NGN"}, 15, "the sweep")
     until_well(page)
 
 
 def test_the_pages_own_replica_is_missed_and_found_again(real, page):
     with real.without("replica-1", "pause", "resume"):
-        expect(page.locator("#parts")).to_contain_text("This replica does not answer", timeout=5 * SECONDS)
+        expect(page.locator("#parts")).to_contain_text("This replica does not answer", timeout=SHOWS_MS)
     until_well(page)
     with real.without("replica-1"):
-        expect(page.locator("#parts")).to_contain_text("This replica does not answer", timeout=5 * SECONDS)
-        expect(page.locator("#link-text")).to_have_text(re.compile("^Offline"), timeout=5 * SECONDS)
+        expect(page.locator("#parts")).to_contain_text("This replica does not answer", timeout=SHOWS_MS)
+        expect(page.locator("#link-text")).to_have_text(re.compile("^Offline"), timeout=SHOWS_MS)
     until_well(page)
 
 
@@ -204,8 +209,8 @@ def test_the_end_is_the_end_of_all(real):
     left = children(real.proc.pid)
     assert len(left) > 8
     real.proc.terminate()
-    assert real.proc.wait(12) == 0
-    until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in left), 3, f"the end of {left}")
+    assert real.proc.wait(20) == 0
+    until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in left), 10, f"the end of {left}")
     assert not pathlib.Path(real.dir.name, control.STATE_FILE).exists()
     with pytest.raises(control.NoDemo):
         control.ask(real.dir.name, "status", "")
@@ -218,4 +223,4 @@ def test_a_child_does_not_outlive_a_killed_parent():
     assert pathlib.Path(f"/proc/{child}").exists()
     made.kill()
     made.wait()
-    until(lambda: not pathlib.Path(f"/proc/{child}").exists(), 3, "its end")
+    until(lambda: not pathlib.Path(f"/proc/{child}").exists(), 10, "its end")

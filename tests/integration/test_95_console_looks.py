@@ -75,11 +75,13 @@ def test_live_looks_as_in_its_picture(browser, gateway, look):
 def test_gateway_and_account_look_as_in_their_pictures(browser, gateway):
     page, script = still(browser, gateway, "light")
     page.keyboard.press("3")
+    expect(page.get_by_role("link", name="Gateway", exact=True)).to_have_attribute("aria-current", "page")
     script.pass_time(200)
     expect(page.locator(".chart canvas")).to_have_count(4)
     script.pass_time(200)
     is_as_committed(page, browser, "gateway", full_page=True)
     page.goto(page.url.split("#")[0] + f"#/account/{ACCOUNTS[3]}%2FNGN")
+    expect(page.get_by_role("heading", name=f"{ACCOUNTS[3]}/NGN")).to_be_visible()
     script.pass_time(200)
     expect(page.locator(".versions tbody tr")).to_have_count(7)
     is_as_committed(page, browser, "account", full_page=True)

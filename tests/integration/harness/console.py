@@ -17,6 +17,7 @@ ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--
 SECONDS = 1000
 LIVE = "tr[data-state=fresh]"
 AS_OF = re.compile(r"^offline · as of \d\d:\d\d:\d\d$")
+expect.set_options(timeout=15 * SECONDS)  # a condition that says no time of its own
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +73,10 @@ def balances(page):
     return page.locator("#rows td.balance").all_inner_texts()
 
 
-def until_live(page, count=10):
-    expect(page.locator("#link-text")).to_have_text("Live", timeout=15 * SECONDS)
-    expect(page.locator(LIVE).nth(count - 1)).to_be_visible(timeout=15 * SECONDS)
-    expect(page.locator("#rows tr:not([data-state=fresh])")).to_have_count(0, timeout=15 * SECONDS)
+def until_live(page, count=10, link_s=15):
+    expect(page.locator("#link-text")).to_have_text("Live", timeout=link_s * SECONDS)
+    expect(page.locator(LIVE).nth(count - 1)).to_be_visible()
+    expect(page.locator("#rows tr:not([data-state=fresh])")).to_have_count(0)
 
 
 class Scripted:

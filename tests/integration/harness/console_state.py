@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from .console import Scripted, sign_in
 
+BEFORE = "2026-11-21T12:00:00Z"
 NOON = "2026-11-21T12:03:00Z"
 NOON_MS = 1795262580000
 FRAME_MS = 16
@@ -79,7 +80,7 @@ class Still(Scripted):
     def __init__(self, page, gateway):
         super().__init__(page)
         self.page, self.said = page, 0
-        page.clock.install(time=NOON)
+        page.clock.install(time=BEFORE)  # it goes until it is halted, and can be halted only at a moment to come
         page.clock.pause_at(NOON)
         page.add_init_script(stream_of_ops())
         page.add_init_script(COUNT_FRAMES)
