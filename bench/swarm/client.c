@@ -40,16 +40,21 @@ static void forget_rest(struct client *c)
     c->rest_len = 0;
 }
 
-/* Comes back when it was told to, or, told nothing, soon and at random. */
-static void later(struct swarm *s, struct client *c)
+static void rest(struct client *c)
 {
-    int64_t wait_ms = c->told_ms >= 0 ? c->told_ms : RETRY_MS + draw(s, RETRY_MS);
     link_close(c);
     forget_rest(c);
     c->state = CLIENT_IDLE;
     c->told_ms = -1;
     c->bye = false;
     c->muted = false;
+}
+
+/* Comes back when it was told to, or, told nothing, soon and at random. */
+static void later(struct swarm *s, struct client *c)
+{
+    int64_t wait_ms = c->told_ms >= 0 ? c->told_ms : RETRY_MS + draw(s, RETRY_MS);
+    rest(c);
     back_add(s, c, probe_mono_ns() / 1000000 + wait_ms);
 }
 
@@ -110,12 +115,7 @@ void swarm_drop(struct swarm *s, struct client *c)
 void swarm_cut(struct swarm *s, struct client *c)
 {
     end_connection(s, c);
-    link_close(c);
-    forget_rest(c);
-    c->state = CLIENT_IDLE;
-    c->told_ms = -1;
-    c->bye = false;
-    c->muted = false;
+    rest(c);
 }
 
 static void send_upgrade(struct swarm *s, struct client *c)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define OTHER_DESCRIPTORS 32
-#define END_WAIT_S 60
+#define END_WAIT_S 600 /* a million sockets take minutes to close */
 
 /* Where worker `i` of `n` begins. */
 static int begins(const struct options *o, int i)
