@@ -56,8 +56,9 @@ def test_sigterm_ends_it_with_zero(gateway):
 def test_second_signal_ends_it_at_once():
     with Gateway(BGW_DRAIN_S=30) as g:
         g.proc.send_signal(signal.SIGTERM)
+        until(lambda: '"draining"' in g.log_text(), 10, "the first signal to be heard")  # two that wait are one
         g.proc.send_signal(signal.SIGTERM)
-        until(lambda: g.proc.poll() is not None, 5, "the second signal to end it")
+        until(lambda: g.proc.poll() is not None, 15, "the second signal to end it")
         g.ended = True
 
 

@@ -73,11 +73,11 @@ def test_bad_token_in_hello_ends_with_3500(gateway):
 
 def test_silence_instead_of_hello_is_cut(feed, gateway):
     async def go():
+        began = time.monotonic()
         async with Native(gateway) as c:
-            began = time.monotonic()
             with pytest.raises(Closed) as closed:
                 await c.drain(20)
-            assert closed.value.code == 3500 and 4 < time.monotonic() - began < 9
+            assert closed.value.code == 3500 and 4 < time.monotonic() - began < 14
     run(go())
 
 
@@ -127,14 +127,14 @@ def test_expiry_ends_the_stream_at_delivery(gateway, feed):
     async def go():
         feed.put("A", 1)
         feed.flush()
-        async with Native(gateway, token(["A"], ttl=3)) as c:
+        expires = int(time.time()) + 8
+        async with Native(gateway, token(["A"], exp=expires)) as c:
             await c.sub("A")
-            expires = int(time.time() + 3)
             try:
                 while True:
-                    feed.put("A", 5)
+                    feed.put("A", int(time.time()))  # the balance says when it was put, however late it is read here
                     await c.receive()
-                    assert time.time() < expires + 1
+                    assert c.balance("A") <= expires
             except Closed as closed:
                 assert closed.code == 3005
             assert c.bye["code"] == 3005
@@ -146,7 +146,8 @@ def test_refresh_keeps_the_stream_and_moves_the_grants(gateway, feed):
         for account in "AB":
             feed.put(account, 1)
         feed.flush()
-        async with Native(gateway, token(["A", "B"], ttl=4)) as c:
+        expires = int(time.time()) + 8
+        async with Native(gateway, token(["A", "B"], exp=expires)) as c:
             await c.sub("A", "B")
             ident = await c.command("auth", token=token(["A", "C"]))
             await c.expect("ok", id=ident)
@@ -157,7 +158,7 @@ def test_refresh_keeps_the_stream_and_moves_the_grants(gateway, feed):
             await c.until(lambda: c.balance("A") == 2)
             assert c.balance("B") == 1
             assert (await c.sub("C"))["ok"] == ["C"]
-            await c.drain(4)  # past the first token's expiry
+            await c.drain(expires + 1 - time.time())  # past the first token's expiry
             feed.put("A", 3)
             feed.flush()
             await c.until(lambda: c.balance("A") == 3)

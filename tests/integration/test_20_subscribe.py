@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -205,7 +206,7 @@ def test_rate_limits_one_slot_and_counts_what_it_merged(gateway, feed):
             await c.sub("A")
             ident = await c.command("rate", max_hz=2)
             await c.expect("ok", id=ident)
-            before = len([f for f in c.frames if f["ev"] == "upd"])
+            before, began = len([f for f in c.frames if f["ev"] == "upd"]), time.monotonic()
             for i in range(1, 201):
                 feed.put("A", i)
                 if i % 20 == 0:
@@ -213,7 +214,7 @@ def test_rate_limits_one_slot_and_counts_what_it_merged(gateway, feed):
                     await c.drain(0.1)
             await c.until(lambda: c.balance("A") == 200)
             updates = len([f for f in c.frames if f["ev"] == "upd"]) - before
-            assert updates <= 6 and c.merged >= 150
+            assert updates <= 3 + 2 * (time.monotonic() - began) and c.merged >= 150
             c.check()
     run(go())
 
@@ -241,7 +242,7 @@ def test_ten_unreadable_commands_end_with_3501(gateway):
     async def go():
         async with Native(gateway, token(**ALL)) as c:
             with pytest.raises(Closed) as closed:
-                for _ in range(12):
+                for _ in range(10):
                     await c.send("{")
                 await c.drain(10)
             assert closed.value.code == 3501

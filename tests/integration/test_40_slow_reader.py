@@ -87,7 +87,7 @@ def test_clients_that_never_read_cost_flat_memory_and_wake_to_the_newest_value()
                         feed.flush()
                         began = time.monotonic()
                         await reader.until(lambda n=round_no: all(reader.balance(k) == n for k in keys))
-                        assert time.monotonic() - began < 3
+                        assert time.monotonic() - began < 8
                 await storm(1, 40)
                 settled = g.rss_kib()
                 await storm(40, 160)
@@ -104,14 +104,14 @@ def test_clients_that_never_read_cost_flat_memory_and_wake_to_the_newest_value()
 
 def test_a_stalled_client_is_let_go_and_counted():
     async def go():
-        with Gateway(BGW_SO_SNDBUF=4096, BGW_STALL_S=2) as g:
+        with Gateway(BGW_SO_SNDBUF=4096, BGW_STALL_S=5) as g:
             feed = Feed(g.bootstrap, readers=[g])
             keys = [f"S{i}" for i in range(400)]
             s = raw_client(g, keys)
             async with Native(g, token(everything=True)) as reader:
                 await reader.sub(*keys)
                 n = 0
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 60
                 while not any(v for k, v in g.metrics().items() if "closes_total" in k and "3008" in k):
                     n += 1
                     for key in keys:

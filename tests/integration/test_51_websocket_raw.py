@@ -17,7 +17,7 @@ PING_COMMAND = b'{"op":"ping","id":1}'
 
 @pytest.fixture(scope="module")
 def gw():
-    with Gateway() as g:
+    with Gateway(BGW_MARK_S=3600) as g:  # no frame between those that are awaited
         yield g
 
 

